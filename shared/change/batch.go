@@ -1,0 +1,56 @@
+package change
+
+// Batch is a run of one lane's messages. Its bytes are the same at every attempt, so a recorded batch is its own replay.
+type Batch struct {
+	// ID is "session/lane/seq"; free text in a hand-written batch.
+	ID       string
+	Source   Source
+	Fence    *Fence // nil: apply as it is
+	Messages []Message
+}
+
+// Source identifies the stream: two streams with different System or Database are strangers to each other.
+type Source struct {
+	System   string `json:"system"`   // system identifier of the cluster, from IDENTIFY_SYSTEM
+	Timeline int32  `json:"timeline"` // changes when a standby is promoted
+	Database string `json:"database"`
+	Slot     string `json:"slot"`
+}
+
+// Fence is what the sink checks and advances together with the writes, so that a late, doubled or foreign batch changes nothing.
+type Fence struct {
+	Sink    string `json:"sink"`
+	Session string `json:"session"`
+	Lane    int    `json:"lane"`
+	// Seq counts the lane's batches in this session from 1. The sink applies Seq n only after n-1, and once.
+	Seq uint64 `json:"seq"`
+	// After is how many batches of this session, over all lanes, had their 2xx when this one was made. A sink that
+	// has applied fewer has lost some.
+	After uint64 `json:"after"`
+	// Through is the position of the lane's last message up to and with this batch.
+	Through Position `json:"through"`
+	// Seal is the LSN below which everything is settled in every lane. Only a sealed LSN is ever confirmed to Postgres.
+	Seal LSN `json:"seal"`
+	// Backfills are the tables whose backfill state changes with this batch.
+	Backfills map[string]Backfill `json:"backfills,omitempty"`
+}
+
+// BackfillState says how far a table's rows that were there before have come.
+type BackfillState string
+
+// The states. Clear means that the table's keys are removed first: the sink fell behind what can be streamed again.
+const (
+	BackfillClear   BackfillState = "clear"
+	BackfillPending BackfillState = "pending"
+	BackfillRunning BackfillState = "running"
+	BackfillDone    BackfillState = "done"
+	BackfillOff     BackfillState = "off"
+)
+
+// Backfill is one table's progress, kept in the sink's state.
+type Backfill struct {
+	State BackfillState `json:"state"`
+	// Cursor is the primary key of the last settled row, each part in Postgres' text format.
+	Cursor []string `json:"cursor,omitempty"`
+	Rows   int64    `json:"rows"` // settled so far
+}

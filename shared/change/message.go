@@ -1,0 +1,53 @@
+package change
+
+import "fmt"
+
+// Action says what happened to a row.
+type Action string
+
+// The actions. Read is a row that was there before: the backfill's word.
+const (
+	Insert   Action = "insert"
+	Update   Action = "update"
+	Delete   Action = "delete"
+	Read     Action = "read"
+	Truncate Action = "truncate"
+)
+
+// ParseAction reads an action and names the choices when it is none of them.
+func ParseAction(text string) (Action, error) {
+	switch a := Action(text); a {
+	case Insert, Update, Delete, Read, Truncate:
+		return a, nil
+	}
+	return "", fmt.Errorf("action %q is not one of insert, update, delete, read, truncate", text)
+}
+
+// Message is one row change as the function sees it. Record and Changes are JSON text, never decoded, so
+// that digits, member order and escapes stay as Postgres wrote them.
+type Message struct {
+	Action Action
+	// Record is the row after the change as a JSON object; for a delete, what is known of the old row (at least
+	// its primary key); empty for a truncate.
+	Record string
+	// Changes holds the old values of the columns an update changed; empty unless the table has REPLICA IDENTITY FULL.
+	Changes  string
+	Metadata Metadata
+}
+
+// Metadata says where a message comes from.
+type Metadata struct {
+	Schema string
+	Table  string
+	// CommitTimestamp is RFC 3339 in UTC with microseconds; for a read, the time of the page.
+	CommitTimestamp string
+	// Position is zero in a hand-written message.
+	Position Position
+	// PrimaryKey names the key's columns in the order of the primary key.
+	PrimaryKey []string
+	// TransactionID is the 32-bit xid that pgoutput sends; zero for a read.
+	TransactionID uint32
+}
+
+// Of returns the table the message belongs to.
+func (m Metadata) Of() Table { return Table{Schema: m.Schema, Name: m.Table} }

@@ -1,0 +1,141 @@
+package change
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// LSN is a byte position in the write-ahead log.
+// https://www.postgresql.org/docs/current/datatype-pg-lsn.html
+type LSN uint64
+
+// String spells the LSN as Postgres does: "16/B374D848".
+func (l LSN) String() string { return string(l.Append(nil)) }
+
+// Append adds the text form to dst.
+func (l LSN) Append(dst []byte) []byte {
+	dst = appendHex(dst, uint64(l>>32), 0)
+	dst = append(dst, '/')
+	return appendHex(dst, uint64(uint32(l)), 0)
+}
+
+// ParseLSN reads what String writes and refuses anything before, between or after.
+func ParseLSN(text string) (LSN, error) {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '/' {
+			continue
+		}
+		high, err := parseHex(text[:i], 1, 8)
+		if err != nil {
+			break
+		}
+		low, err := parseHex(text[i+1:], 1, 8)
+		if err != nil {
+			break
+		}
+		return LSN(high<<32 | low), nil
+	}
+	return 0, fmt.Errorf("%q is not an LSN such as 16/B374D848", text)
+}
+
+// MarshalText writes the text form.
+func (l LSN) MarshalText() ([]byte, error) { return l.Append(nil), nil }
+
+// UnmarshalText reads the text form.
+func (l *LSN) UnmarshalText(text []byte) (err error) {
+	*l, err = ParseLSN(string(text))
+	return err
+}
+
+// Position is the place of a message in the stream: the LSN of its transaction's commit record, then its
+// ordinal among the transaction's messages. Positions order messages as Postgres committed them; the LSN of a single change does not,
+// because transactions interleave in the log.
+type Position struct {
+	Commit  LSN
+	Ordinal uint32
+}
+
+// PositionLen is the length of a position's text form.
+const PositionLen = 16 + 1 + 8
+
+// String spells the position with 16 and 8 upper-case hex digits, "00000016B374D848-0000001F", so that text order is stream order.
+func (p Position) String() string { return string(p.Append(nil)) }
+
+// Append adds the text form to dst.
+func (p Position) Append(dst []byte) []byte {
+	dst = appendHex(dst, uint64(p.Commit), 16)
+	dst = append(dst, '-')
+	return appendHex(dst, uint64(p.Ordinal), 8)
+}
+
+// ParsePosition reads what String writes, and nothing else.
+func ParsePosition(text string) (Position, error) {
+	if len(text) == PositionLen && text[16] == '-' {
+		commit, err := parseHex(text[:16], 16, 16)
+		ordinal, err2 := parseHex(text[17:], 8, 8)
+		if err == nil && err2 == nil {
+			return Position{Commit: LSN(commit), Ordinal: uint32(ordinal)}, nil
+		}
+	}
+	return Position{}, fmt.Errorf("%q is not a position such as 00000016B374D848-0000001F", text)
+}
+
+// Compare is negative when p comes before q in the stream, zero when they are the same.
+func (p Position) Compare(q Position) int {
+	switch {
+	case p.Commit < q.Commit:
+		return -1
+	case p.Commit > q.Commit:
+		return 1
+	case p.Ordinal < q.Ordinal:
+		return -1
+	case p.Ordinal > q.Ordinal:
+		return 1
+	}
+	return 0
+}
+
+// MarshalText writes the text form.
+func (p Position) MarshalText() ([]byte, error) { return p.Append(nil), nil }
+
+// UnmarshalText reads the text form.
+func (p *Position) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePosition(string(text))
+	return err
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+// appendHex writes v in upper-case hex with at least width digits.
+func appendHex(dst []byte, v uint64, width int) []byte {
+	var digits [16]byte
+	i := len(digits)
+	for v != 0 || i > len(digits)-max(width, 1) {
+		i--
+		digits[i] = hexDigits[v&15]
+		v >>= 4
+	}
+	return append(dst, digits[i:]...)
+}
+
+// parseHex is strconv.ParseUint for hex digits alone: no sign, no underscore, no prefix.
+func parseHex(text string, least, most int) (uint64, error) {
+	if len(text) < least || len(text) > most {
+		return 0, strconv.ErrSyntax
+	}
+	var v uint64
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | uint64(c-'0')
+		case c >= 'A' && c <= 'F':
+			v = v<<4 | uint64(c-'A'+10)
+		case c >= 'a' && c <= 'f':
+			v = v<<4 | uint64(c-'a'+10)
+		default:
+			return 0, strconv.ErrSyntax
+		}
+	}
+	return v, nil
+}

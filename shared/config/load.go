@@ -1,0 +1,198 @@
+// Package config turns the environment into a struct, once, at start. A setting is declared where the code obeys it; its
+// tags are its documentation:
+//
+//	default:"8"       the value when the variable is not set
+//	needed:"true"     the variable must be set, and not empty
+//	bare:"true"       the variable has no prefix (PORT, DATABASE_URL: names that platforms give)
+//	desc:"..."        one sentence for the settings table
+//
+// Structs are composed by embedding; embedded structs share the prefix.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/kelseyhightower/envconfig"
+
+	"freshet/shared/problem"
+)
+
+// ExitCode is what a program answers when its settings are wrong.
+const ExitCode = 2
+
+// Validator is a struct of settings that can check itself.
+type Validator interface{ Validate() problem.List }
+
+// Load fills the struct that into points to from the variables that begin with prefix, and reports every missing,
+// malformed, misspelt or contradictory one together as a problem.List. Values of variables are not quoted in it where they could be secrets.
+func Load(prefix string, into any) error {
+	var found problem.List
+	fields := leaves(prefix, reflect.ValueOf(into).Elem())
+	for _, f := range fields {
+		if e := f.load(); e != nil {
+			found = append(found, e)
+		}
+	}
+	found = append(found, misspelt(prefix, fields, os.Environ())...)
+	if v, ok := into.(Validator); ok && len(found) == 0 {
+		found = v.Validate()
+	}
+	return found.OrNil()
+}
+
+// leaf is one setting: a field and the variable that sets it.
+type leaf struct {
+	prefix string
+	value  reflect.Value
+	field  reflect.StructField
+}
+
+func leaves(prefix string, s reflect.Value) []leaf {
+	var all []leaf
+	for i := range s.NumField() {
+		field := s.Type().Field(i)
+		switch {
+		case field.Anonymous && field.Type.Kind() == reflect.Struct:
+			all = append(all, leaves(prefix, s.Field(i))...)
+		case field.IsExported():
+			f := leaf{prefix: prefix, value: s.Field(i), field: field}
+			if field.Tag.Get("bare") == "true" {
+				f.prefix = ""
+			}
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// single makes a struct of this field alone, so that envconfig can process one variable at a time.
+func (f leaf) single() reflect.Value { return reflect.New(reflect.StructOf([]reflect.StructField{f.field})) }
+
+// name asks envconfig what it calls the variable.
+func (f leaf) name() string {
+	var b strings.Builder
+	if err := envconfig.Usagef(f.prefix, f.single().Interface(), &b, `{{range .}}{{usage_key .}}{{end}}`); err != nil {
+		panic(err) // a struct of ours that envconfig cannot read
+	}
+	return b.String()
+}
+
+func (f leaf) load() *problem.Error {
+	name, tag := f.name(), f.field.Tag
+	if text, set := os.LookupEnv(name); tag.Get("needed") == "true" && strings.TrimSpace(text) == "" {
+		why := "it is not set"
+		if set {
+			why = "it is empty"
+		}
+		return &problem.Error{What: name + " is needed", Why: why, Fix: "set it: " + tag.Get("desc")}
+	}
+	if text, set := os.LookupEnv(name); set && text == "" && f.field.Type.Kind() != reflect.String {
+		return &problem.Error{What: name + " is empty", Why: "it holds " + f.kind(), Fix: "set a value or remove the variable"}
+	}
+	box := f.single()
+	err := envconfig.Process(f.prefix, box.Interface())
+	var parse *envconfig.ParseError
+	if errors.As(err, &parse) {
+		return &problem.Error{
+			What: fmt.Sprintf("%s is not %s", name, f.kind()),
+			Why:  fmt.Sprintf("its value is %q", parse.Value),
+			Fix:  "set it to " + example(f) + ": " + tag.Get("desc"),
+		}
+	}
+	if err != nil {
+		return &problem.Error{What: name + " cannot be read", Why: err.Error()}
+	}
+	f.value.Set(box.Elem().Field(0))
+	return nil
+}
+
+// kind says in words what a variable holds.
+func (f leaf) kind() string {
+	switch t := f.field.Type; {
+	case t.String() == "time.Duration":
+		return "a duration"
+	case t.String() == "slog.Level":
+		return "a log level"
+	case t.Kind() == reflect.Bool: // Switch too
+		return "on or off"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
+		return "a whole number"
+	case t.Kind() == reflect.Slice:
+		return "a list"
+	}
+	return "text"
+}
+
+func example(f leaf) string {
+	if d := f.field.Tag.Get("default"); d != "" {
+		return "something like " + d
+	}
+	if f.field.Type.String() == "time.Duration" {
+		return "something like 5s"
+	}
+	return f.kind()
+}
+
+// serviceLink matches what Kubernetes injects for a Service named like our prefix.
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+var serviceLink = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$`)
+
+func misspelt(prefix string, fields []leaf, environ []string) (found problem.List) {
+	known := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		known[f.name()] = true
+	}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		rest, ours := strings.CutPrefix(name, prefix+"_")
+		if !ours || known[name] || serviceLink.MatchString(rest) || rest == "PORT" && strings.Contains(value, "://") {
+			continue
+		}
+		e := &problem.Error{What: name + " is not a setting", Why: "no setting has this name", Fix: "remove it; the settings are listed in CONFIG.md"}
+		if near := nearest(name, known); near != "" {
+			e.Fix = "did you mean " + near + "?"
+		}
+		found = append(found, e)
+	}
+	sort.Slice(found, func(i, j int) bool { return found[i].What < found[j].What })
+	return found
+}
+
+// nearest finds the known name that is at most a few edits away.
+func nearest(name string, known map[string]bool) string {
+	best, distance := "", 1+len(name)/4
+	for candidate := range known {
+		d := edits(name, candidate)
+		if d < distance || d == distance && best != "" && candidate < best {
+			best, distance = candidate, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,28 @@
+// Package exchange is what one HTTP exchange between poller and function means: routes, headers, status codes, and the
+// bodies of everything that is not a batch.
+package exchange
+
+// Routes of the function.
+const (
+	RouteBatches  = "/v1/batches"  // POST a batch; "/" is an alias
+	RouteSessions = "/v1/sessions" // POST OpenRequest, answers OpenResponse
+	RouteCheck    = "/v1/check"    // GET, answers Check; ?sink= names the sink
+	RouteHealth   = "/healthz"
+	RouteReady    = "/readyz"
+	RouteMetrics  = "/metrics"
+)
+
+// Query parameters of RouteBatches.
+const (
+	QueryDryRun = "dry_run" // "1": answer with the commands, touch nothing
+	QueryFence  = "fence"   // "off": apply although a fence is there
+)
+
+// Headers. What may differ between two attempts of one batch is here, never in the body.
+const (
+	HeaderAttempt = "Freshet-Attempt" // 1 for the first
+	HeaderBatch   = "Freshet-Batch"   // the batch's id, for logs of proxies
+)
+
+// ContentType of every body that is not a problem.
+const ContentType = "application/json"

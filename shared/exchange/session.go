@@ -1,0 +1,70 @@
+package exchange
+
+import "freshet/shared/change"
+
+// OpenRequest asks a sink to begin a session. Sent again with the same Session it changes nothing more.
+type OpenRequest struct {
+	Sink    string        `json:"sink"`
+	Session string        `json:"session"`
+	Source  change.Source `json:"source"`
+	Lanes   int           `json:"lanes"`
+	// Confirmed is the slot's confirmed_flush_lsn: what Postgres can still send begins here.
+	Confirmed change.LSN `json:"confirmed"`
+	// Backfill is false when tables the sink does not know yet start as "off" instead of "pending".
+	Backfill bool         `json:"backfill"`
+	Tables   []TableShape `json:"tables"`
+}
+
+// TableShape is what the function must know of a table to plan its keys.
+type TableShape struct {
+	Schema     string   `json:"table_schema"`
+	Name       string   `json:"table_name"`
+	PrimaryKey []string `json:"primary_key"`
+	Columns    []string `json:"columns"`
+}
+
+// Table names the table.
+func (t TableShape) Table() change.Table { return change.Table{Schema: t.Schema, Name: t.Name} }
+
+// Found says in what state a session found its sink.
+type Found string
+
+// What can be found.
+const (
+	FoundFresh   Found = "fresh"   // no state: a new or emptied Redis
+	FoundCurrent Found = "current" // all the slot has confirmed is there
+	FoundBehind  Found = "behind"  // Redis lost more than the slot can send again
+)
+
+// Applied is how far each lane had come, when the lanes were this many. A message is there already when its position is
+// at or before its lane's, in any generation.
+type Applied struct {
+	Lanes   int               `json:"lanes"`
+	Through []change.Position `json:"through"`
+}
+
+// OpenResponse answers OpenRequest.
+type OpenResponse struct {
+	Session string     `json:"session"`
+	Found   Found      `json:"found"`
+	Sealed  change.LSN `json:"sealed"`
+	// Applied has the generation of this session first; older ones stay as long as a position of theirs is ahead.
+	Applied   []Applied                  `json:"applied"`
+	Backfills map[string]change.Backfill `json:"backfills"` // by change.Table.String()
+	Plan      Plan                       `json:"plan"`
+}
+
+// Plan is what a function tells the poller about itself.
+type Plan struct {
+	// Rules identifies the rules: another value means that keys or values may be made differently.
+	Rules  string               `json:"rules"`
+	Tables map[string]TablePlan `json:"tables"` // by change.Table.String()
+}
+
+// TablePlan is the plan for one table.
+type TablePlan struct {
+	// KeyPrefix is what all keys of the table begin with, and no key of another table.
+	KeyPrefix string `json:"key_prefix"`
+	// OneLane is set when a key depends on more than the primary key, so that order matters over the whole table.
+	OneLane bool `json:"one_lane,omitempty"`
+}
