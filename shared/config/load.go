@@ -72,7 +72,9 @@ func leaves(prefix string, s reflect.Value) []leaf {
 }
 
 // single makes a struct of this field alone, so that envconfig can process one variable at a time.
-func (f leaf) single() reflect.Value { return reflect.New(reflect.StructOf([]reflect.StructField{f.field})) }
+func (f leaf) single() reflect.Value {
+	return reflect.New(reflect.StructOf([]reflect.StructField{f.field}))
+}
 
 // name asks envconfig what it calls the variable.
 func (f leaf) name() string {

@@ -20,6 +20,8 @@ type Error struct {
 	Fix  string
 	// Transient marks what may pass by itself (a server that is down), so that waiting makes sense.
 	Transient bool
+	// Warning marks what is worth knowing but stops nothing.
+	Warning bool
 }
 
 func (e *Error) Error() string {
@@ -42,6 +44,16 @@ func (l List) Error() string {
 		texts[i] = e.Error()
 	}
 	return strings.Join(texts, "; ")
+}
+
+// Blocking leaves out the warnings.
+func (l List) Blocking() (rest List) {
+	for _, e := range l {
+		if !e.Warning {
+			rest = append(rest, e)
+		}
+	}
+	return rest
 }
 
 // OrNil is the list as an error, nil when it is empty.
@@ -96,16 +108,17 @@ type Details struct {
 	// Reason is a word for programs, such as "lost" or "fenced".
 	Reason    string `json:"reason,omitempty"`
 	Transient bool   `json:"transient,omitempty"`
+	Warning   bool   `json:"warning,omitempty"`
 }
 
 // Details converts e for an answer with this status and reason.
 func (e *Error) Details(status int, reason string) Details {
-	return Details{Title: e.What, Status: status, Detail: e.Why, Fix: e.Fix, Reason: reason, Transient: e.Transient}
+	return Details{Title: e.What, Status: status, Detail: e.Why, Fix: e.Fix, Reason: reason, Transient: e.Transient, Warning: e.Warning}
 }
 
 // Error converts the HTTP form back.
 func (d Details) Error() *Error {
-	return &Error{What: d.Title, Why: d.Detail, Fix: d.Fix, Transient: d.Transient}
+	return &Error{What: d.Title, Why: d.Detail, Fix: d.Fix, Transient: d.Transient, Warning: d.Warning}
 }
 
 // Parse reads an HTTP body that may be problem+json; anything else becomes a finding that quotes its beginning.
