@@ -45,7 +45,7 @@ type Metadata struct {
 	Position Position
 	// PrimaryKey names the key's columns in the order of the primary key.
 	PrimaryKey []string
-	// TransactionID is the 32-bit xid that pgoutput sends; zero for a read.
+	// TransactionID is the 32-bit xid that pgoutput sends; for a read, that of the transaction that marked its page.
 	TransactionID uint32
 }
 

@@ -1,0 +1,166 @@
+// Package ack turns deliveries that finish in any order into the one LSN below which everything is settled.
+package ack
+
+import (
+	"sync"
+	"time"
+
+	"freshet/shared/change"
+)
+
+// Tracker follows the stream by indexes: the n-th message the poller read has index n, counted over all lanes. A
+// batch is unsettled from its first message's index on; a mark (the end of a transaction, a keepalive) counts as soon as no
+// unsettled batch began before it. Safe for concurrent use.
+type Tracker struct {
+	mu      sync.Mutex
+	lanes   []fifo[uint64] // per lane, the first index of each unsettled batch, oldest first
+	holds   fifo[*Hold]
+	marks   fifo[mark]
+	next    uint64 // index of the next message
+	settled change.LSN
+	reached func(change.LSN)
+}
+
+type mark struct {
+	before uint64 // every message with a lower index comes before the mark
+	lsn    change.LSN
+	at     time.Time // of the oldest commit that the mark stands for; zero when it stands for none
+	done   func()
+}
+
+// Hold keeps marks behind it from counting although no lane carries its message yet.
+type Hold struct {
+	index    uint64
+	released bool
+}
+
+// NewTracker begins at an LSN that is known to be settled. reached, when not nil, is called after each advance, outside of the lock.
+func NewTracker(lanes int, start change.LSN, reached func(change.LSN)) *Tracker {
+	return &Tracker{lanes: make([]fifo[uint64], lanes), settled: start, reached: reached}
+}
+
+// Next counts a message and returns its index.
+func (t *Tracker) Next() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	index := t.next
+	t.next++
+	return index
+}
+
+// Opened says that a batch began in the lane with the message of this index.
+func (t *Tracker) Opened(lane int, index uint64) {
+	t.mu.Lock()
+	t.lanes[lane].push(index)
+	t.mu.Unlock()
+}
+
+// Settle says that the lane's oldest unsettled batch got its 2xx.
+func (t *Tracker) Settle(lane int) {
+	t.mu.Lock()
+	t.lanes[lane].pop()
+	t.advance()
+}
+
+// Mark says that when everything read so far is settled, everything below lsn is. at is when that was committed, zero for a keepalive.
+func (t *Tracker) Mark(lsn change.LSN, at time.Time) {
+	t.mu.Lock()
+	if last := t.marks.last(); last != nil && last.done == nil && last.before == t.next {
+		last.lsn = max(last.lsn, lsn) // nothing between the two: one mark says it
+		if last.at.IsZero() {
+			last.at = at
+		}
+	} else {
+		t.marks.push(mark{before: t.next, lsn: lsn, at: at})
+	}
+	t.advance()
+}
+
+// Then calls done once everything read so far is settled.
+func (t *Tracker) Then(done func()) {
+	t.mu.Lock()
+	t.marks.push(mark{before: t.next, done: done})
+	t.advance()
+}
+
+// Hold takes an index for a message that is still to be completed, and keeps all later marks waiting until Release.
+func (t *Tracker) Hold() *Hold {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := &Hold{index: t.next}
+	t.next++
+	t.holds.push(h)
+	return h
+}
+
+// Release ends a hold.
+func (t *Tracker) Release(h *Hold) {
+	t.mu.Lock()
+	h.released = true
+	for first := t.holds.first(); first != nil && (*first).released; first = t.holds.first() {
+		t.holds.pop()
+	}
+	t.advance()
+}
+
+// Settled is the LSN below which everything is settled. It never goes back.
+func (t *Tracker) Settled() change.LSN {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.settled
+}
+
+// Idle says whether nothing is unsettled.
+func (t *Tracker) Idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.oldest() == t.next && t.marks.first() == nil
+}
+
+// Waiting is when the oldest commit that is not settled was made; zero when there is none.
+func (t *Tracker) Waiting() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.marks.all() {
+		if at := t.marks.all()[i].at; !at.IsZero() {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// oldest is the lowest unsettled index.
+func (t *Tracker) oldest() uint64 {
+	oldest := t.next
+	for i := range t.lanes {
+		if first := t.lanes[i].first(); first != nil {
+			oldest = min(oldest, *first)
+		}
+	}
+	if first := t.holds.first(); first != nil {
+		oldest = min(oldest, (*first).index)
+	}
+	return oldest
+}
+
+// advance passes the marks that count now. It releases the lock, which the caller took, before it calls anybody.
+func (t *Tracker) advance() {
+	before := t.settled
+	oldest := t.oldest()
+	var calls []func()
+	for m := t.marks.first(); m != nil && m.before <= oldest; m = t.marks.first() {
+		t.settled = max(t.settled, m.lsn)
+		if m.done != nil {
+			calls = append(calls, m.done)
+		}
+		t.marks.pop()
+	}
+	now := t.settled
+	t.mu.Unlock()
+	for _, call := range calls {
+		call()
+	}
+	if now > before && t.reached != nil {
+		t.reached(now)
+	}
+}

@@ -1,0 +1,79 @@
+// Package admin is what an operator sees: health, readiness, metrics.
+package admin
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are all metrics of the poller, each declared once. Labels come from the configuration or a fixed set.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	Messages       *prometheus.CounterVec // action
+	Skipped        prometheus.Counter
+	Batches        *prometheus.CounterVec // outcome
+	BatchSeconds   prometheus.Histogram
+	BatchMessages  prometheus.Histogram
+	ReceivedBytes  prometheus.Counter
+	BufferBytes    prometheus.Gauge
+	Unparsed       *prometheus.CounterVec // table
+	Ignored        *prometheus.CounterVec // type: the letter of the message
+	Lag            prometheus.Gauge
+	ReceivedLSN    prometheus.Gauge
+	SettledLSN     prometheus.Gauge
+	ConfirmedLSN   prometheus.Gauge
+	Connected      prometheus.Gauge
+	Sessions       *prometheus.CounterVec // found
+	BackfillRows   *prometheus.CounterVec // table
+	BackfillTables *prometheus.GaugeVec   // state
+	Refetched      prometheus.Counter
+}
+
+// NewMetrics declares and registers them.
+func NewMetrics() *Metrics {
+	r := prometheus.NewRegistry()
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		r.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		r.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		r.MustRegister(h)
+		return h
+	}
+	tables := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "freshet_backfill_tables", Help: "Tables by the state of their backfill."}, []string{"state"})
+	r.MustRegister(tables, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Metrics{
+		Registry:       r,
+		Messages:       counters("freshet_messages_total", "Messages put into lanes, by action.", "action"),
+		Skipped:        counter("freshet_messages_skipped_total", "Messages that the sink had applied before this session began."),
+		Batches:        counters("freshet_batches_total", "Attempts to deliver a batch, by outcome.", "outcome"),
+		BatchSeconds:   histogram("freshet_batch_seconds", "Time until the function answered.", prometheus.ExponentialBuckets(0.0005, 2, 16)),
+		BatchMessages:  histogram("freshet_batch_messages", "Messages in a settled batch.", prometheus.ExponentialBuckets(1, 2, 12)),
+		ReceivedBytes:  counter("freshet_received_bytes_total", "Bytes received on the replication connection."),
+		BufferBytes:    gauge("freshet_buffer_bytes", "Bytes of messages waiting in lanes or in flight."),
+		Unparsed:       counters("freshet_values_unparsed_total", "Values that could not be read as their type and travelled as text.", "table"),
+		Ignored:        counters("freshet_control_messages_ignored_total", "Control messages of pgoutput that mean nothing to freshet, by letter.", "type"),
+		Lag:            gauge("freshet_lag_seconds", "Age of the oldest commit that is not settled; 0 when nothing waits."),
+		ReceivedLSN:    gauge("freshet_received_lsn", "Position in the write-ahead log up to which the stream was read, in bytes."),
+		SettledLSN:     gauge("freshet_settled_lsn", "Position up to which everything is in Redis, in bytes."),
+		ConfirmedLSN:   gauge("freshet_confirmed_lsn", "Position confirmed to Postgres, in bytes."),
+		Connected:      gauge("freshet_connected", "1 while the replication connection is open."),
+		Sessions:       counters("freshet_sessions_total", "Sessions opened, by what was found.", "found"),
+		BackfillRows:   counters("freshet_backfill_rows_total", "Rows read by backfills, by table.", "table"),
+		BackfillTables: tables,
+		Refetched:      counter("freshet_rows_refetched_total", "Rows read again because an update left out an unchanged TOAST value."),
+	}
+}

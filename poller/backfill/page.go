@@ -1,0 +1,180 @@
+package backfill
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freshet/poller/pgoutput"
+	"freshet/poller/row"
+	"freshet/shared/change"
+)
+
+// Page is some rows of one table as one snapshot saw them, on their way to their mark in the stream.
+type Page struct {
+	ID       string
+	Layout   *row.Layout
+	Action   change.Action // read; update for rows that complete updates
+	Snapshot Snapshot
+	Rows     []Row
+	// Settled is called when the page's rows are in Redis.
+	Settled func()
+
+	records []byte
+	keys    []byte
+	last    []string // primary key of the last row
+}
+
+// Row is one row, rendered.
+type Row struct {
+	Record []byte
+	Key    row.Key
+}
+
+// source is a table to read pages from.
+type source struct{ layout *row.Layout }
+
+// query reads up to limit rows after the cursor, in the order of the primary key. There is no lower bound for the first page:
+// negative and empty keys are rows too.
+func (s source) query(after []string, limit int) string {
+	key := columnList(s.layout.PrimaryKey)
+	text := s.selectList()
+	if len(after) > 0 {
+		text += " WHERE (" + key + ") > (" + s.placeholders(0) + ")"
+	}
+	return text + " ORDER BY " + key + " LIMIT " + strconv.Itoa(limit)
+}
+
+// queryKeys reads the rows with these n keys.
+func (s source) queryKeys(n int) string {
+	tuples := make([]string, n)
+	for i := range tuples {
+		tuples[i] = "(" + s.placeholders(i*len(s.layout.PrimaryKey)) + ")"
+	}
+	return s.selectList() + " WHERE (" + columnList(s.layout.PrimaryKey) + ") IN (" + strings.Join(tuples, ",") + ")"
+}
+
+func (s source) selectList() string {
+	return "SELECT (SELECT pg_current_snapshot()::text), " + columnList(s.layout.Columns) + " FROM " + s.layout.From
+}
+
+func (s source) placeholders(before int) string {
+	parts := make([]string, len(s.layout.PrimaryKey))
+	for i := range parts {
+		parts[i] = "$" + strconv.Itoa(before+i+1)
+	}
+	return strings.Join(parts, ",")
+}
+
+func columnList(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = change.QuoteIdentifier(n)
+	}
+	return strings.Join(quoted, ",")
+}
+
+// read runs a page's query and renders its rows. A page without rows has no snapshot.
+func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args []string) (*Page, error) {
+	values := make([][]byte, len(args))
+	for i, a := range args {
+		values[i] = []byte(a)
+	}
+	result := conn.ExecParams(ctx, sql, values, nil, nil, nil)
+	p := &Page{Layout: s.layout}
+	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
+	var ends []int
+	var lanes []uint64
+	var keyEnds []int
+	var scratch []byte
+	for result.NextRow() {
+		columns := result.Values()
+		if len(ends) == 0 {
+			var err error
+			if p.Snapshot, err = ParseSnapshot(string(columns[0])); err != nil {
+				result.Close()
+				return nil, err
+			}
+		}
+		for i := range tuple {
+			tuple[i] = pgoutput.Value{Kind: pgoutput.Text, Text: columns[i+1]}
+			if columns[i+1] == nil {
+				tuple[i].Kind = pgoutput.Null
+			}
+		}
+		p.records, _ = s.layout.Append(p.records, tuple)
+		key := s.layout.Key(scratch, tuple)
+		scratch = key.Bytes
+		p.keys = append(p.keys, key.Bytes...)
+		ends, keyEnds, lanes = append(ends, len(p.records)), append(keyEnds, len(p.keys)), append(lanes, key.Lane)
+		p.last = s.layout.KeyTexts(tuple)
+	}
+	if _, err := result.Close(); err != nil {
+		return nil, fmt.Errorf("read a page of %s: %w", s.layout.Table, err)
+	}
+	p.cut(ends, keyEnds, lanes)
+	return p, nil
+}
+
+// cut makes rows of the buffers, which do not move any more.
+func (p *Page) cut(ends, keyEnds []int, lanes []uint64) {
+	p.Rows = make([]Row, len(ends))
+	record, key := 0, 0
+	for i := range p.Rows {
+		p.Rows[i] = Row{Record: p.records[record:ends[i]], Key: row.Key{Lane: lanes[i], Bytes: p.keys[key:keyEnds[i]]}}
+		record, key = ends[i], keyEnds[i]
+	}
+}
+
+// Prefix of the logical messages that mark a page's place in the stream.
+const Prefix = "freshet"
+
+// Pages are the pages on their way to their marks. Safe for concurrent use.
+type Pages struct {
+	mu    sync.Mutex
+	pages []*Page // in the order of their snapshots
+}
+
+func (p *Pages) add(page *Page) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages = append(p.pages, page)
+}
+
+// Find returns the page of this mark, nil for the mark of another life.
+func (p *Pages) Find(id string) *Page {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, page := range p.pages {
+		if page.ID == id {
+			return page
+		}
+	}
+	return nil
+}
+
+// Remove forgets a page that has been sent.
+func (p *Pages) Remove(page *Page) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.pages {
+		if p.pages[i] == page {
+			p.pages = append(p.pages[:i], p.pages[i+1:]...)
+			return
+		}
+	}
+}
+
+// oldest is the snapshot of the page that waits longest.
+func (p *Pages) oldest() (Snapshot, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.pages) == 0 {
+		return Snapshot{}, false
+	}
+	return p.pages[0].Snapshot, true
+}

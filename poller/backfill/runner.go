@@ -1,0 +1,227 @@
+package backfill
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freshet/poller/row"
+	"freshet/shared/change"
+	"freshet/shared/logging"
+)
+
+// Limits bound a backfill.
+type Limits struct {
+	BackfillPages     int `split_words:"true" default:"4" desc:"Pages of a backfill that are on their way at the same time."`
+	BackfillPageBytes int `split_words:"true" default:"1048576" desc:"Size of a page that a backfill aims at; the number of rows follows from it."`
+}
+
+// Task is one table whose rows are to be read.
+type Task struct {
+	Layout   *row.Layout
+	Progress change.Backfill
+}
+
+// Runner reads pages, one at a time, and sends each on its way with a mark. It owns its connection; everything else it has
+// to do with the stream goes through Pages and Recent.
+type Runner struct {
+	Conn    *pgconn.PgConn
+	Session string // begins the ids of the pages
+	Tasks   []Task
+	Limits  Limits
+	Pages   *Pages
+	Recent  *Recent
+	Refetch *Refetch
+	// Note stores a table's progress once it is settled.
+	Note func(change.Table, change.Backfill)
+	// Read is told of the rows of each page read.
+	Read func(change.Table, int)
+	Log  *slog.Logger
+
+	pages    int
+	inFlight atomic.Int32
+	free     chan struct{} // a page was settled
+	left     atomic.Int32  // tables that are not done
+}
+
+// Prepare must be called before anything else.
+func (r *Runner) Prepare() *Runner {
+	r.free = make(chan struct{}, 1)
+	r.left.Store(int32(len(r.Tasks)))
+	return r
+}
+
+// Idle says that no table is left and no row waits to be fetched again.
+func (r *Runner) Idle() bool {
+	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.Refetch.empty()
+}
+
+// refreshEvery is how often what Recent remembers is pruned when no page does it on its way.
+const refreshEvery = time.Second
+
+// Run works until the context ends or the connection fails. Rows to fetch again go before pages of a table.
+func (r *Runner) Run(ctx context.Context) error {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	walks := r.walks()
+	for {
+		room := int(r.inFlight.Load()) < r.Limits.BackfillPages
+		switch {
+		case room && !r.Refetch.empty():
+			if err := r.refetch(ctx); err != nil {
+				return err
+			}
+			continue
+		case room && len(walks) > 0:
+			more, err := walks[0].step(ctx, r)
+			if err != nil {
+				return err
+			}
+			if !more {
+				walks = walks[1:]
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.free:
+		case <-r.Refetch.added:
+		case <-tick.C:
+			if err := r.refresh(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// refresh takes a new snapshot so that Recent can forget what everybody sees by now.
+func (r *Runner) refresh(ctx context.Context) error {
+	if r.Recent.Empty() {
+		return nil
+	}
+	s, err := CurrentSnapshot(ctx, r.Conn)
+	if err != nil {
+		return err
+	}
+	r.forget(s)
+	return nil
+}
+
+// forget prunes up to the oldest snapshot that is still on its way.
+func (r *Runner) forget(newest Snapshot) {
+	if oldest, ok := r.Pages.oldest(); ok {
+		newest = oldest
+	}
+	r.Recent.Forget(newest)
+}
+
+// CurrentSnapshot asks for the snapshot of this moment.
+func CurrentSnapshot(ctx context.Context, conn *pgconn.PgConn) (Snapshot, error) {
+	result := conn.ExecParams(ctx, "SELECT pg_current_snapshot()::text", nil, nil, nil, nil).Read()
+	if result.Err != nil {
+		return Snapshot{}, fmt.Errorf("take a snapshot: %w", result.Err)
+	}
+	return ParseSnapshot(string(result.Rows[0][0]))
+}
+
+// send puts a page on its way: first it waits where the stream will look for it, then its mark is written. The mark is transactional, so
+// that it is flushed, and thereby streamed, at once.
+func (r *Runner) send(ctx context.Context, p *Page) error {
+	r.pages++
+	p.ID = r.Session + "/" + strconv.Itoa(r.pages)
+	settled := p.Settled
+	p.Settled = func() {
+		settled()
+		r.inFlight.Add(-1)
+		select {
+		case r.free <- struct{}{}:
+		default:
+		}
+	}
+	r.inFlight.Add(1)
+	r.Pages.add(p)
+	r.forget(p.Snapshot)
+	result := r.Conn.ExecParams(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", [][]byte{[]byte(Prefix), []byte(p.ID)}, nil, nil, nil).Read()
+	if result.Err != nil {
+		return fmt.Errorf("mark a page in the stream: %w", result.Err)
+	}
+	return nil
+}
+
+func (r *Runner) walks() (all []*walk) {
+	for _, t := range r.Tasks {
+		all = append(all, &walk{source: source{layout: t.Layout}, cursor: t.Progress.Cursor, progress: t.Progress, limit: firstLimit, began: time.Now()})
+	}
+	return all
+}
+
+// walk is one table being read in the order of its primary key.
+type walk struct {
+	source
+	cursor   []string
+	progress change.Backfill // of what has been read, not of what is settled
+	limit    int
+	began    time.Time
+}
+
+// The number of rows in a page grows from firstLimit until the page has the size that is aimed at.
+const (
+	firstLimit = 16
+	mostRows   = 10_000
+)
+
+// step reads one page and sends it on its way; more is false after the last one.
+func (w *walk) step(ctx context.Context, r *Runner) (more bool, err error) {
+	if w.progress.State == change.BackfillPending {
+		r.Log.Info("backfill begins", logging.Table, w.layout.Table.String())
+	}
+	page, err := w.read(ctx, r.Conn, w.query(w.cursor, w.limit), w.cursor)
+	if err != nil {
+		return false, err
+	}
+	page.Action = change.Read
+	last := len(page.Rows) < w.limit
+	w.progress.State = change.BackfillRunning
+	w.progress.Rows += int64(len(page.Rows))
+	if len(page.Rows) > 0 {
+		w.cursor = page.last
+		w.progress.Cursor = w.cursor
+	}
+	if last {
+		w.progress.State, w.progress.Cursor = change.BackfillDone, nil
+	}
+	r.Read(w.layout.Table, len(page.Rows))
+	w.adapt(len(page.records), r.Limits.BackfillPageBytes)
+	reached := w.progress
+	page.Settled = func() {
+		r.Note(w.layout.Table, reached)
+		if last {
+			r.left.Add(-1)
+			r.Log.Info("backfill is done", logging.Table, w.layout.Table.String(), "rows", reached.Rows, logging.Took, time.Since(w.began).Round(time.Millisecond))
+		}
+	}
+	if len(page.Rows) == 0 {
+		if page.Snapshot, err = CurrentSnapshot(ctx, r.Conn); err != nil {
+			return false, err
+		}
+	}
+	return !last, r.send(ctx, page)
+}
+
+// adapt sets the next page's number of rows from the size of this one.
+func (w *walk) adapt(bytes, aim int) {
+	switch {
+	case bytes > 2*aim:
+		w.limit = max(1, w.limit/2)
+	case bytes < aim/4:
+		w.limit = min(mostRows, w.limit*4)
+	case bytes < aim/2:
+		w.limit = min(mostRows, w.limit*2)
+	}
+}

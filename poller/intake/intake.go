@@ -1,0 +1,358 @@
+// Package intake puts the decoded stream into lanes: it knows what each row's change means for the keys that the row has, and had.
+package intake
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"freshet/poller/ack"
+	"freshet/poller/admin"
+	"freshet/poller/backfill"
+	"freshet/poller/lane"
+	"freshet/poller/pgoutput"
+	"freshet/poller/row"
+	"freshet/shared/change"
+	"freshet/shared/exchange"
+)
+
+// Intake belongs to the goroutine that receives. It has no clock and starts nothing.
+type Intake struct {
+	Session string
+	Lanes   *lane.Set
+	Tracker *ack.Tracker
+	Pages   *backfill.Pages
+	Recent  *backfill.Recent
+	Refetch *backfill.Refetch
+	// Layout tells how a relation of the stream is to be written; nil for a table that is not ours.
+	Layout  func(ctx context.Context, r *pgoutput.Relation) (*row.Layout, error)
+	Metrics *admin.Metrics
+	Log     *slog.Logger
+
+	decoder *pgoutput.Decoder
+	tables  map[*pgoutput.Relation]*table
+	last    *table // of the previous row: mostly the next row's too
+	lastOf  *pgoutput.Relation
+	there   *applied
+
+	inside   bool // a transaction is open
+	tx       change.Transaction
+	at       time.Time // of its commit
+	ordinal  uint32
+	scratch  [2][]byte
+	merged   pgoutput.Tuple
+	lastData atomic.Int64 // when the last row came, in Unix nanoseconds
+}
+
+// table is a relation of this connection. A nil layout means that it is not ours.
+type table struct {
+	layout  *row.Layout
+	actions map[change.Action]counter
+}
+
+type counter interface{ Inc() }
+
+// Begin prepares for a new connection of a session.
+func (in *Intake) Begin(opened exchange.OpenResponse) {
+	in.decoder = pgoutput.New()
+	in.tables = map[*pgoutput.Relation]*table{}
+	in.there = newApplied(opened)
+	in.lastData.Store(time.Now().UnixNano())
+}
+
+// QuietFor says how long no row has come.
+func (in *Intake) QuietFor(now time.Time) time.Duration {
+	return now.Sub(time.Unix(0, in.lastData.Load()))
+}
+
+// Keepalive takes note that the server has sent all there was below lsn. It queues up behind the messages it followed, and says nothing in the middle of a
+// transaction.
+func (in *Intake) Keepalive(lsn change.LSN) {
+	if !in.inside {
+		in.Tracker.Mark(lsn, time.Time{})
+	}
+}
+
+// Data takes in one pgoutput message.
+func (in *Intake) Data(ctx context.Context, data []byte) error {
+	m, err := in.decoder.Decode(data)
+	if err != nil {
+		return err
+	}
+	switch m.Kind {
+	case pgoutput.Begin:
+		in.inside, in.ordinal, in.at = true, 0, m.Time
+		in.tx.Begin(m.XID, m.LSN, m.Time)
+		in.Recent.Begin(m.XID)
+	case pgoutput.Commit:
+		in.inside = false
+		in.Tracker.Mark(m.EndLSN, in.at)
+	case pgoutput.RelationSeen:
+		return in.relation(ctx, m.Relation)
+	case pgoutput.Insert, pgoutput.Update, pgoutput.Delete:
+		return in.row(ctx, m)
+	case pgoutput.Truncate:
+		return in.truncate(ctx, m.Relations)
+	case pgoutput.LogicalMessage:
+		return in.mark(ctx, m)
+	case pgoutput.Ignored:
+		in.Metrics.Ignored.WithLabelValues(string(rune(m.Letter))).Inc()
+	}
+	return nil
+}
+
+func (in *Intake) relation(ctx context.Context, r *pgoutput.Relation) error {
+	layout, err := in.Layout(ctx, r)
+	if err != nil {
+		return err
+	}
+	in.tables[r] = in.newTable(layout)
+	in.lastOf, in.last = nil, nil
+	return nil
+}
+
+func (in *Intake) newTable(l *row.Layout) *table {
+	t := &table{layout: l, actions: map[change.Action]counter{}}
+	for _, a := range []change.Action{change.Insert, change.Update, change.Delete, change.Read, change.Truncate} {
+		t.actions[a] = in.Metrics.Messages.WithLabelValues(string(a))
+	}
+	return t
+}
+
+func (in *Intake) tableOf(r *pgoutput.Relation) *table {
+	if in.lastOf != r {
+		in.lastOf, in.last = r, in.tables[r]
+	}
+	return in.last
+}
+
+func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
+	t := in.tableOf(m.Relation)
+	if t == nil || t.layout == nil {
+		return nil
+	}
+	in.lastData.Store(time.Now().UnixNano())
+	if in.Lanes.Full() {
+		if err := in.Lanes.WaitRoom(ctx); err != nil {
+			return err
+		}
+	}
+	switch m.Kind {
+	case pgoutput.Insert:
+		in.write(t, change.Insert, m.New, nil)
+	case pgoutput.Update:
+		return in.update(t, m)
+	case pgoutput.Delete:
+		if m.OldKind == 0 {
+			return fmt.Errorf("a delete of table %s came without the old key", t.layout.Table)
+		}
+		in.remove(t, m.Old, m.OldKind)
+	}
+	return nil
+}
+
+func (in *Intake) update(t *table, m *pgoutput.Message) error {
+	l := t.layout
+	if m.OldKind != 0 && !l.SameKey(m.Old, m.New) {
+		in.remove(t, m.Old, m.OldKind)
+	}
+	row, whole := in.complete(m)
+	if !whole {
+		in.refetch(t, row)
+		return nil
+	}
+	var before pgoutput.Tuple
+	if m.OldKind == 'O' {
+		before = m.Old
+	}
+	in.write(t, change.Update, row, before)
+	return nil
+}
+
+// complete fills in unchanged TOAST values from the old row, if that was sent whole. A key tuple is no row: what is null in it was merely left out.
+func (in *Intake) complete(m *pgoutput.Message) (row pgoutput.Tuple, whole bool) {
+	whole = true
+	for i := range m.New {
+		if m.New[i].Kind != pgoutput.Unchanged {
+			continue
+		}
+		if m.OldKind != 'O' || m.Old[i].Kind == pgoutput.Unchanged {
+			return m.New, false
+		}
+		if whole {
+			in.merged = append(in.merged[:0], m.New...)
+			whole = false
+		}
+		in.merged[i] = m.Old[i]
+	}
+	if whole {
+		return m.New, true
+	}
+	return in.merged, true
+}
+
+// refetch has the row read again as a whole. Until it is settled, nothing from here on is confirmed, and if the
+// session ends before, the update is sent again by Postgres and asked for again, whatever the lane's position says.
+func (in *Intake) refetch(t *table, r pgoutput.Tuple) {
+	key := t.layout.Key(in.scratch[0], r)
+	in.scratch[0] = key.Bytes
+	in.ordinal++
+	in.Recent.Touch(key.Bytes)
+	if in.there != nil && in.there.settled(in.tx.Commit) {
+		in.Metrics.Skipped.Inc()
+		return
+	}
+	hold := in.Tracker.Hold()
+	in.Metrics.Refetched.Inc()
+	in.Refetch.Add(backfill.Request{Layout: t.layout, Key: t.layout.KeyTexts(r), XID: in.tx.ID, Settled: func() { in.Tracker.Release(hold) }})
+}
+
+func (in *Intake) write(t *table, a change.Action, r, before pgoutput.Tuple) {
+	at, key, there := in.place(t, r)
+	if there {
+		return
+	}
+	q := in.Lanes.Of(key.Lane)
+	c := q.Begin(in.Tracker.Next())
+	b, unparsed := t.layout.Append(change.AppendOpen(c.Body, a), r)
+	b = change.AppendChanges(b)
+	if before != nil {
+		b = t.layout.AppendChanges(b, before, r)
+	} else {
+		b = append(b, "null"...)
+	}
+	c.Body = t.layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+	q.End(at)
+	t.actions[a].Inc()
+	if unparsed > 0 {
+		in.Metrics.Unparsed.WithLabelValues(t.layout.Table.String()).Add(float64(unparsed))
+	}
+}
+
+func (in *Intake) remove(t *table, old pgoutput.Tuple, kind byte) {
+	at, key, there := in.place(t, old)
+	if there {
+		return
+	}
+	q := in.Lanes.Of(key.Lane)
+	c := q.Begin(in.Tracker.Next())
+	b := change.AppendOpen(c.Body, change.Delete)
+	if kind == 'O' {
+		b, _ = t.layout.Append(b, old)
+	} else {
+		b = t.layout.AppendKey(b, old)
+	}
+	b = append(change.AppendChanges(b), "null"...)
+	c.Body = t.layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+	q.End(at)
+	t.actions[change.Delete].Inc()
+}
+
+// place gives the message its position, remembers that its key was touched, and says whether the sink has it already.
+func (in *Intake) place(t *table, r pgoutput.Tuple) (change.Position, row.Key, bool) {
+	at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
+	in.ordinal++
+	key := t.layout.Key(in.scratch[0], r)
+	in.scratch[0] = key.Bytes
+	in.Recent.Touch(key.Bytes)
+	if in.there == nil {
+		return at, key, false
+	}
+	if in.there.over(at) {
+		in.there = nil
+		return at, key, false
+	}
+	if in.there.has(key.Lane, at) {
+		in.Metrics.Skipped.Inc()
+		return at, key, true
+	}
+	return at, key, false
+}
+
+// truncate empties tables: it waits for all lanes, passes alone in lane 0, and is waited for, so that it is ordered with every key.
+func (in *Intake) truncate(ctx context.Context, relations []*pgoutput.Relation) error {
+	for _, r := range relations {
+		t := in.tableOf(r)
+		if t == nil || t.layout == nil {
+			continue
+		}
+		in.lastData.Store(time.Now().UnixNano())
+		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
+		in.ordinal++
+		in.Recent.Truncate(t.layout.Seed())
+		if in.there != nil && in.there.has(0, at) {
+			in.Metrics.Skipped.Inc()
+			continue
+		}
+		if err := in.alone(ctx, t, at, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Clear removes a table's keys before its rows are read again, and stores the backfill's state with it.
+func (in *Intake) Clear(ctx context.Context, l *row.Layout, next change.Backfill) error {
+	in.tx.Begin(0, 0, time.Now())
+	return in.alone(ctx, in.newTable(l), change.Position{}, map[string]change.Backfill{l.Table.String(): next})
+}
+
+func (in *Intake) alone(ctx context.Context, t *table, at change.Position, notes map[string]change.Backfill) error {
+	if err := in.Lanes.Drain(ctx); err != nil {
+		return err
+	}
+	q := in.Lanes.Queue(0)
+	c := q.Begin(in.Tracker.Next())
+	c.Alone, c.Backfills = true, notes
+	b := append(change.AppendOpen(c.Body, change.Truncate), "null"...)
+	b = append(change.AppendChanges(b), "null"...)
+	c.Body = t.layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+	q.End(at)
+	t.actions[change.Truncate].Inc()
+	return in.Lanes.Drain(ctx)
+}
+
+// mark sends the page whose place in the stream this is.
+func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
+	if m.Prefix != backfill.Prefix || !in.inside || !strings.HasPrefix(string(m.Content), in.Session+"/") {
+		return nil
+	}
+	p := in.Pages.Find(string(m.Content))
+	if p == nil {
+		return nil
+	}
+	if in.Lanes.Full() {
+		if err := in.Lanes.WaitRoom(ctx); err != nil {
+			return err
+		}
+	}
+	in.lastData.Store(time.Now().UnixNano())
+	in.page(p)
+	in.Pages.Remove(p)
+	in.Tracker.Then(p.Settled)
+	return nil
+}
+
+func (in *Intake) page(p *backfill.Page) {
+	t := in.newTable(p.Layout)
+	unseen := in.Recent.Unseen(p.Snapshot)
+	for _, r := range p.Rows {
+		if unseen.Touched(p.Layout.Seed(), r.Key.Bytes) {
+			continue // the stream has brought something newer
+		}
+		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
+		in.ordinal++
+		q := in.Lanes.Of(r.Key.Lane)
+		c := q.Begin(in.Tracker.Next())
+		b := append(change.AppendOpen(c.Body, p.Action), r.Record...)
+		b = append(change.AppendChanges(b), "null"...)
+		c.Body = p.Layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+		q.End(at)
+	}
+	if n, ok := t.actions[p.Action].(interface{ Add(float64) }); ok {
+		n.Add(float64(len(p.Rows)))
+	}
+}

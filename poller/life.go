@@ -1,0 +1,277 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"freshet/poller/ack"
+	"freshet/poller/backfill"
+	"freshet/poller/intake"
+	"freshet/poller/lane"
+	"freshet/poller/render"
+	"freshet/poller/replication"
+	"freshet/poller/sink"
+	"freshet/shared/change"
+	"freshet/shared/exchange"
+	"freshet/shared/logging"
+	"freshet/shared/problem"
+)
+
+// life is one replication connection and one session, from connecting to the last report. Whatever goes wrong ends it, and the next
+// life finds out from the slot and from Redis where things are.
+type life struct {
+	*Poller
+	asked context.Context // done when a stop was asked for
+
+	catalog *pgx.Conn // for the receiving goroutine
+	rows    *pgx.Conn // for the backfill
+	survey  replication.Survey
+	newSlot bool
+	tables  tables
+
+	stream    *replication.Stream
+	reporter  *replication.Reporter
+	confirmed change.LSN
+	horizon   backfill.Snapshot
+	session   atomic.Pointer[sink.Session]
+	tracker   *ack.Tracker
+	lanes     *lane.Set
+	delivery  *sink.Delivery
+	intake    *intake.Intake
+	runner    *backfill.Runner
+	nudge     chan struct{}
+	finished  atomic.Bool // idle for long enough
+}
+
+// live is one life. It returns nil when it ended because a stop was asked for or there was nothing left to do.
+func (p *Poller) live(ctx context.Context, first bool) error {
+	l := &life{Poller: p, asked: ctx, nudge: make(chan struct{}, 1)}
+	defer l.close()
+	if err := l.connectAll(ctx, first); err != nil {
+		return err
+	}
+	return l.run(first)
+}
+
+func (l *life) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, conn := range []*pgx.Conn{l.catalog, l.rows} {
+		if conn != nil {
+			_ = conn.Close(ctx) // it held nothing
+		}
+	}
+	l.metrics.Connected.Set(0)
+}
+
+// connectAll examines the source, makes what is missing, and acquires the slot.
+func (l *life) connectAll(ctx context.Context, first bool) (err error) {
+	if l.catalog, err = l.connect(ctx); err != nil {
+		return err
+	}
+	if l.survey, err = l.preflight(ctx, l.catalog, first); err != nil {
+		return err
+	}
+	source := l.config.Source.Config
+	if l.newSlot, err = replication.Prepare(ctx, l.catalog, source, l.survey, l.log); err != nil {
+		return err
+	}
+	if l.stream, err = replication.Connect(ctx, source, render.Pin()); err != nil {
+		return err
+	}
+	if err := l.afterConnect(ctx, source); err != nil {
+		return errors.Join(err, l.stream.Close())
+	}
+	return nil
+}
+
+func (l *life) afterConnect(ctx context.Context, source replication.Config) (err error) {
+	if l.rows, err = l.connect(ctx); err != nil {
+		return err
+	}
+	// Taken before the first row of the stream is looked at, so that every page's snapshot is newer.
+	if l.horizon, err = backfill.CurrentSnapshot(ctx, l.rows.PgConn()); err != nil {
+		return err
+	}
+	if l.confirmed, err = replication.Confirmed(ctx, l.catalog, source.Slot); err != nil {
+		return err
+	}
+	every, err := replication.StatusInterval(ctx, l.catalog, source.StatusEvery)
+	if err != nil {
+		return err
+	}
+	l.tables = newTables(l.survey.Tables)
+	l.reporter = &replication.Reporter{Stream: l.stream, Progress: l, Every: every, Kick: make(chan struct{}, 1), Seen: l.seen}
+	return nil
+}
+
+// run opens the session and streams, while reports go out on their own clock.
+func (l *life) run(first bool) error {
+	g, work := errgroup.WithContext(context.WithoutCancel(l.asked))
+	reporting, stopReporting := context.WithCancel(work)
+	g.Go(func() error { return l.reporter.Run(reporting) })
+	g.Go(func() error {
+		defer stopReporting()
+		return l.mirror(work, first)
+	})
+	err := g.Wait()
+	if err == nil {
+		err = l.reporter.Report()
+	}
+	return errors.Join(err, ignoreClosed(err, l.stream.Close()))
+}
+
+// ignoreClosed drops the error of closing a connection that was broken already.
+func ignoreClosed(broken, err error) error {
+	if broken != nil {
+		return nil
+	}
+	return err
+}
+
+// mirror is the session: it ends when a stop is asked for, or with the error that ended it.
+func (l *life) mirror(work context.Context, first bool) error {
+	reading, stopReading := context.WithCancel(work)
+	defer stopReading()
+	defer context.AfterFunc(l.asked, stopReading)()
+
+	if err := l.open(reading, first); err != nil {
+		return l.unlessAsked(work, err)
+	}
+	delivering, stopDelivering := context.WithCancel(work)
+	defer stopDelivering()
+	g, gone := errgroup.WithContext(delivering)
+	defer context.AfterFunc(gone, stopReading)()
+	g.Go(func() error { return l.unlessAsked(work, l.delivery.Run(gone)) })
+	g.Go(func() error { return l.unlessAsked(work, l.runner.Run(reading)) })
+	g.Go(func() error { return l.watch(reading, stopReading) })
+	g.Go(func() error {
+		err := l.receive(reading)
+		if gone.Err() != nil || reading.Err() == nil {
+			return err // something broke, here or elsewhere
+		}
+		l.drain(gone)
+		stopDelivering()
+		return nil
+	})
+	l.health.Streaming()
+	return g.Wait()
+}
+
+// unlessAsked drops the errors that come of stopping on purpose.
+func (l *life) unlessAsked(work context.Context, err error) error {
+	if work.Err() == nil && (l.asked.Err() != nil || l.finished.Load()) {
+		return nil
+	}
+	return err
+}
+
+// open opens the session and builds what runs in it.
+func (l *life) open(ctx context.Context, first bool) error {
+	source := change.Source{System: l.stream.System, Timeline: l.stream.Timeline, Database: l.stream.Database, Slot: l.config.Slot}
+	request := exchange.OpenRequest{
+		Sink: l.config.Sink.Sink, Session: sink.NewID(), Source: source, Lanes: l.config.Lanes.Lanes, Confirmed: l.confirmed,
+		Backfill: l.config.Backfill.Backfill == backfillInitial, Tables: l.tables.shapes(),
+	}
+	session, err := l.openSession(ctx, request, first)
+	if err != nil {
+		return err
+	}
+	l.log.Info("session opened", logging.Session, session.ID, logging.Sink, session.Sink, "found", string(session.Opened.Found), logging.LSN, l.confirmed.String())
+	l.metrics.Sessions.WithLabelValues(string(session.Opened.Found)).Inc()
+	l.tables.plan = session.Opened.Plan
+	return l.build(ctx, session)
+}
+
+func (l *life) openSession(ctx context.Context, request exchange.OpenRequest, first bool) (*sink.Session, error) {
+	if !l.config.Fence {
+		request.Backfill = request.Backfill && l.newSlot // nothing remembers that it was done
+		return sink.Unfenced(l.config.Sink.Config, request), nil
+	}
+	l.health.Not(&problem.Error{What: "waiting to open a session", Why: "the function has not answered yet"}, time.Now())
+	return sink.Open(ctx, l.config.Sink.Config, l.client, request, first, l.waiting, l.log)
+}
+
+func (l *life) build(ctx context.Context, session *sink.Session) error {
+	l.tracker = ack.NewTracker(l.config.Lanes.Lanes, l.confirmed, func(change.LSN) { l.moved() })
+	l.lanes = lane.NewSet(l.config.Lanes.Limits, l.tracker.Opened)
+	l.delivery = &sink.Delivery{
+		Config: l.config.Sink.Config, Client: l.client, Session: session, Lanes: l.lanes, Tracker: l.tracker,
+		Recorder: l.recorder, Waiting: l.waiting, Metrics: l.metrics, Log: l.log, Nudge: l.nudge,
+	}
+	session.OnSeal(l.kick)
+	recent, pages, refetch := backfill.NewRecent(l.horizon), &backfill.Pages{}, backfill.NewRefetch()
+	l.intake = &intake.Intake{
+		Session: session.ID, Lanes: l.lanes, Tracker: l.tracker, Pages: pages, Recent: recent, Refetch: refetch,
+		Layout: l.layout, Metrics: l.metrics, Log: l.log,
+	}
+	l.intake.Begin(session.Opened)
+	tasks, err := l.tasks(ctx, session.Opened.Backfills)
+	if err != nil {
+		return err
+	}
+	runner := &backfill.Runner{
+		Conn: l.rows.PgConn(), Session: session.ID, Tasks: tasks, Limits: l.config.Backfill.Limits, Pages: pages, Recent: recent, Refetch: refetch,
+		Note: l.note, Read: l.read, Log: l.log,
+	}
+	l.runner = runner.Prepare()
+	l.session.Store(session) // from here on reports tell of its progress
+	return nil
+}
+
+// note stores a table's backfill state and sees that it goes out.
+func (l *life) note(t change.Table, b change.Backfill) {
+	l.session.Load().Note(t, b)
+	l.wake()
+}
+
+func (l *life) read(t change.Table, rows int) {
+	l.metrics.BackfillRows.WithLabelValues(t.String()).Add(float64(rows))
+}
+
+// moved is called when more is settled: it may be sealed, and reported as applied.
+func (l *life) moved() {
+	l.wake()
+	l.kick()
+}
+
+func (l *life) wake() { offer(l.nudge) }
+
+func (l *life) kick() { offer(l.reporter.Kick) }
+
+// offer sends unless something waits to be received already.
+func offer(to chan<- struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
+}
+
+// Settled is what is in Redis. While no session is open that is what was confirmed.
+func (l *life) Settled() change.LSN {
+	if l.session.Load() == nil {
+		return l.confirmed
+	}
+	return l.tracker.Settled()
+}
+
+// Confirmable is what may be confirmed to Postgres.
+func (l *life) Confirmable(now time.Time) change.LSN {
+	s := l.session.Load()
+	if s == nil {
+		return l.confirmed
+	}
+	return s.Confirmable(now)
+}
+
+func (l *life) seen(received, applied, confirmed change.LSN) {
+	l.metrics.ReceivedLSN.Set(float64(received))
+	l.metrics.SettledLSN.Set(float64(applied))
+	l.metrics.ConfirmedLSN.Set(float64(confirmed))
+	l.metrics.Connected.Set(1)
+}

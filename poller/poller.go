@@ -1,0 +1,216 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"freshet/poller/admin"
+	"freshet/poller/catalog"
+	"freshet/poller/render"
+	"freshet/poller/replication"
+	"freshet/poller/sink"
+	"freshet/shared/exchange"
+	"freshet/shared/logging"
+	"freshet/shared/problem"
+)
+
+// Poller mirrors one database's tables through one slot.
+type Poller struct {
+	config   Config
+	patterns []catalog.Pattern
+	log      *slog.Logger
+	metrics  *admin.Metrics
+	health   *admin.Health
+	client   *sink.Client
+	recorder *sink.Recorder
+	waiting  *sink.Waiting
+}
+
+// New makes a poller of settings that were validated. It connects to nothing yet.
+func New(c Config, log *slog.Logger) (*Poller, error) {
+	patterns, err := catalog.ParsePatterns(c.Tables)
+	if err != nil {
+		return nil, err
+	}
+	recorder, err := sink.NewRecorder(c.RecordDir, c.RecordKeep)
+	if err != nil {
+		return nil, err
+	}
+	p := &Poller{
+		config: c, patterns: patterns, recorder: recorder, waiting: &sink.Waiting{},
+		log:     log.With(logging.Slot, c.Slot),
+		metrics: admin.NewMetrics(),
+		client:  sink.NewClient(c.Sink.Config, c.Lanes.Lanes, nil),
+	}
+	p.health = admin.NewHealth(p.waiting.Longest)
+	return p, nil
+}
+
+// Run mirrors until the context ends, which is no error, or until something is found that only a person can mend. The admin page
+// comes first and goes last.
+func (p *Poller) Run(ctx context.Context) error {
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	g, work := errgroup.WithContext(ctx)
+	g.Go(func() error { return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics)) })
+	g.Go(func() error {
+		defer stopServing()
+		return p.lives(work)
+	})
+	return g.Wait()
+}
+
+// steady is how long a life must have lasted for the next attempt to come at once.
+const steady = 10 * time.Second
+
+// lives begins a new life whenever one ends.
+func (p *Poller) lives(ctx context.Context) error {
+	again := backoff.NewExponentialBackOff()
+	again.InitialInterval, again.MaxInterval = 100*time.Millisecond, 3*time.Second
+	for first := true; ; first = false {
+		began := time.Now()
+		err := p.live(ctx, first)
+		if ctx.Err() != nil || err == nil {
+			return nil
+		}
+		if final(err) {
+			return err
+		}
+		if time.Since(began) > steady {
+			again.Reset()
+		}
+		wait := p.explain(err, again.NextBackOff())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// final says whether waiting cannot help: findings that a person has to mend.
+func final(err error) bool {
+	var list problem.List
+	if errors.As(err, &list) {
+		return !list.Transient()
+	}
+	var one *problem.Error
+	return errors.As(err, &one) && !one.Transient && !errors.Is(err, sink.ErrLost) && !errors.Is(err, sink.ErrFenced)
+}
+
+// standbyPause is how soon a poller that waits for the slot looks again, so that it takes over within a second or two.
+const standbyPause = time.Second
+
+// explain says why a life ended and how long to wait.
+func (p *Poller) explain(err error, wait time.Duration) time.Duration {
+	why := &problem.Error{What: "the stream was interrupted", Why: err.Error()}
+	var one *problem.Error
+	switch {
+	case errors.Is(err, replication.ErrSlotInUse):
+		why = &problem.Error{What: "standing by", Why: "another process streams from the slot", Fix: "nothing to do: this one takes over when that one ends"}
+		wait = standbyPause
+	case errors.Is(err, sink.ErrLost):
+		why = &problem.Error{What: "the sink lost something it had acknowledged", Why: "Redis was emptied, restored or failed over", Fix: "nothing to do: a new session finds out what is missing"}
+	case errors.Is(err, sink.ErrFenced):
+		why = &problem.Error{What: "another session has taken over the sink", Why: "a second poller uses the same sink", Fix: "stop it, or give it another POLLER_SINK"}
+	case errors.Is(err, replication.ErrServerStopping):
+		why = &problem.Error{What: "Postgres is shutting down", Why: "the connection was given up so that it can"}
+	case errors.As(err, &one):
+		why = one
+	}
+	if p.health.Not(why, time.Now()) {
+		p.log.Warn(why.What, "why", why.Why, "fix", why.Fix, "again_in", wait.Round(time.Millisecond).String())
+	}
+	return wait
+}
+
+// connect opens an ordinary connection, with everything pinned that could make text come out differently.
+func (p *Poller) connect(ctx context.Context) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(p.config.DatabaseURL.Reveal())
+	if err != nil {
+		return nil, errors.New("DATABASE_URL cannot be parsed")
+	}
+	maps.Copy(config.RuntimeParams, render.Pin())
+	maps.Copy(config.RuntimeParams, map[string]string{
+		"row_security":         "off",   // an error is better than a page with rows left out
+		"jit":                  "off",   // pages are short
+		"synchronous_commit":   "local", // marks need not wait for standbys
+		"statement_timeout":    "0",
+		"idle_session_timeout": "0",
+	})
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = p.config.Slot + " rows"
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // no prepared statements: poolers in between do not mind
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, replication.Unreachable(err)
+	}
+	return conn, nil
+}
+
+// Check examines everything a start needs and returns every finding.
+func (p *Poller) Check(ctx context.Context) (tables int, found problem.List) {
+	conn, err := p.connect(ctx)
+	if err != nil {
+		found = append(found, asFinding(err))
+		return 0, append(found, p.checkFunction(ctx)...)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing hangs on it
+	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns)
+	if err != nil {
+		found = append(found, asFinding(err))
+	}
+	return len(survey.Tables), append(found, p.checkFunction(ctx)...)
+}
+
+func asFinding(err error) *problem.Error {
+	var one *problem.Error
+	if errors.As(err, &one) {
+		return one
+	}
+	return &problem.Error{What: "the check could not be finished", Why: err.Error()}
+}
+
+// checkFunction asks the function about itself and its Redis.
+func (p *Poller) checkFunction(ctx context.Context) (found problem.List) {
+	if !p.config.Fence {
+		return nil // anybody's endpoint: it knows no check
+	}
+	check, a := p.client.Check(ctx, p.config.Sink.Sink)
+	if a.Outcome != exchange.Settled {
+		return problem.List{a.Problem}
+	}
+	for _, d := range check.Findings {
+		found = append(found, d.Error())
+	}
+	return found
+}
+
+// preflight is Check for a start: what may pass is only logged, since the session waits for it anyway.
+func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn, first bool) (replication.Survey, error) {
+	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns)
+	if err != nil {
+		return survey, fmt.Errorf("preflight: %w", err)
+	}
+	if first {
+		found = append(found, p.checkFunction(ctx)...)
+	}
+	blocking := found.Blocking()
+	for _, f := range found {
+		if f.Transient || f.Warning {
+			p.log.Warn(f.What, "why", f.Why, "fix", f.Fix)
+		}
+	}
+	if len(blocking) > 0 && !blocking.Transient() {
+		return survey, blocking
+	}
+	return survey, nil
+}

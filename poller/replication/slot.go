@@ -1,0 +1,65 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"freshet/shared/change"
+	"freshet/shared/logging"
+)
+
+// Prepare makes what the survey found missing: first the publication, then the slot, since a publication must exist wherever
+// the slot decodes. made tells whether the slot is new.
+func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.Logger) (made bool, err error) {
+	if !s.PublicationExists {
+		if _, err := conn.Exec(ctx, createPublication(c.Publication, s.Tables)); err != nil {
+			return false, fmt.Errorf("create publication %q: %w", c.Publication, err)
+		}
+		log.Info("created the publication", "publication", c.Publication, "tables", len(s.Tables))
+	} else if len(s.Unpublished) > 0 {
+		sql := fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", change.QuoteIdentifier(c.Publication), sqlNames(s.Unpublished))
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return false, fmt.Errorf("add tables to publication %q: %w", c.Publication, err)
+		}
+		log.Info("added tables to the publication", "publication", c.Publication, "tables", len(s.Unpublished))
+	}
+	if s.SlotExists {
+		return false, nil
+	}
+	log.Info("creating the slot; this waits for the transactions that are writing now", logging.Slot, c.Slot)
+	// From 17 on a slot can be kept on standbys, so that a promoted one goes on where this server stopped.
+	// https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION
+	sql := "SELECT pg_create_logical_replication_slot($1, 'pgoutput')"
+	if s.Version >= 170000 {
+		sql = "SELECT pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)"
+	}
+	if _, err := conn.Exec(ctx, sql, c.Slot); err != nil {
+		return false, fmt.Errorf("create slot %q: %w", c.Slot, err)
+	}
+	return true, nil
+}
+
+// Confirmed is where the slot is now.
+func Confirmed(ctx context.Context, conn *pgx.Conn, slot string) (change.LSN, error) {
+	var text string
+	if err := conn.QueryRow(ctx, `SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1`, slot).Scan(&text); err != nil {
+		return 0, fmt.Errorf("read the position of slot %q: %w", slot, err)
+	}
+	return change.ParseLSN(text)
+}
+
+// StatusInterval is how often to report: as configured, but at least twice within the server's wal_sender_timeout.
+func StatusInterval(ctx context.Context, conn *pgx.Conn, configured time.Duration) (time.Duration, error) {
+	var ms int64
+	if err := conn.QueryRow(ctx, `SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'`).Scan(&ms); err != nil {
+		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	if limit := time.Duration(ms) * time.Millisecond / 2; limit > 0 {
+		return min(configured, limit*9/10), nil
+	}
+	return configured, nil
+}

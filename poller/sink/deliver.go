@@ -1,0 +1,231 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"freshet/poller/ack"
+	"freshet/poller/admin"
+	"freshet/poller/lane"
+	"freshet/shared/change"
+	"freshet/shared/exchange"
+	"freshet/shared/logging"
+	"freshet/shared/problem"
+)
+
+// Delivery carries the lanes of one session to the sink, one request in flight in each.
+type Delivery struct {
+	Config   Config
+	Client   *Client
+	Session  *Session
+	Lanes    *lane.Set
+	Tracker  *ack.Tracker
+	Recorder *Recorder
+	Waiting  *Waiting
+	Metrics  *admin.Metrics
+	Log      *slog.Logger
+	// Nudge is sent to when lane 0 may have a seal or a note to carry although it has no messages.
+	Nudge chan struct{}
+	// Closing makes a seal go out at once, replay window or not.
+	Closing atomic.Bool
+}
+
+// Run delivers until the context ends, or the session does: then the error is ErrLost or ErrFenced.
+func (d *Delivery) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range d.Lanes.Len() {
+		g.Go(func() error { return d.lane(ctx, i) })
+	}
+	return g.Wait()
+}
+
+// carrier is one lane's place in the session.
+type carrier struct {
+	*Delivery
+	number  int
+	seq     uint64
+	through change.Position
+	sealed  change.LSN // last seal that this lane sent
+	sent    time.Time
+	body    []byte
+}
+
+func (d *Delivery) lane(ctx context.Context, number int) error {
+	c := &carrier{Delivery: d, number: number, sent: time.Now(), sealed: d.Session.Sealed()}
+	if applied := d.Session.Opened.Applied; len(applied) > 0 && number < len(applied[0].Through) {
+		c.through = applied[0].Through[number]
+	}
+	queue := d.Lanes.Queue(number)
+	for {
+		if chunk := queue.Take(); chunk != nil {
+			if err := c.carry(ctx, chunk); err != nil {
+				return err
+			}
+			d.Lanes.Release(chunk)
+			d.Tracker.Settle(number)
+			continue
+		}
+		wait, due := c.due(time.Now())
+		if due {
+			if err := c.send(ctx, &lane.Chunk{Last: c.through}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.idle(ctx, queue, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits until something may be there to carry.
+func (c *carrier) idle(ctx context.Context, queue *lane.Queue, wait time.Duration) error {
+	var nudge <-chan struct{}
+	var timer <-chan time.Time
+	if c.number == 0 {
+		nudge = c.Nudge
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-queue.Ready():
+	case <-nudge:
+	case <-timer:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// sealEvery is how often an otherwise idle sink is told the newest settled LSN when a replay window makes haste pointless.
+const sealEvery = time.Second
+
+// due says whether an empty batch should go now: lane 0 carries seals, notes and heartbeats when no message does.
+func (c *carrier) due(now time.Time) (wait time.Duration, due bool) {
+	if c.number != 0 {
+		return 0, false
+	}
+	if !c.Config.Fence {
+		c.Session.acknowledgedUnfenced(c.Tracker.Settled(), now)
+		return sealEvery, false
+	}
+	if c.Session.noted() {
+		return 0, true
+	}
+	beat := c.sent.Add(c.Config.Heartbeat).Sub(now)
+	if c.Tracker.Settled() > c.Session.Sealed() {
+		pace := min(sealEvery, c.Config.ReplayWindow/4)
+		if c.Closing.Load() {
+			pace = 0
+		}
+		beat = min(beat, c.sent.Add(pace).Sub(now))
+	}
+	return beat, beat <= 0
+}
+
+// carry delivers a chunk, in parts when the sink finds it too large.
+func (c *carrier) carry(ctx context.Context, chunk *lane.Chunk) error {
+	err := c.send(ctx, chunk)
+	if !errors.Is(err, errTooLarge) {
+		return err
+	}
+	front, back, ok := chunk.Split()
+	if !ok {
+		return err
+	}
+	c.Log.Info("the function found a batch too large; sending it in halves", logging.Lane, c.number, logging.Messages, chunk.Messages(), logging.Bytes, len(chunk.Body))
+	if err := c.carry(ctx, front); err != nil {
+		return err
+	}
+	return c.carry(ctx, back)
+}
+
+var errTooLarge = errors.New("the sink finds the batch too large")
+
+// send makes a batch of the chunk and sees it through to its 2xx.
+func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
+	seq := c.seq + 1
+	through := c.through
+	if chunk.Last.Compare(through) > 0 {
+		through = chunk.Last
+	}
+	seal := c.Tracker.Settled()
+	b := change.Batch{ID: c.Session.batchID(c.number, seq), Source: c.Session.Source}
+	b.Fence = c.Session.fenceFor(c.number, seq, through, seal, chunk.Backfills)
+	body, err := b.AppendHead(c.body[:0])
+	if err != nil {
+		return err
+	}
+	body = change.AppendEnd(append(body, chunk.Body...))
+	c.body = body
+	if err := c.Recorder.Record(body); err != nil && c.Waiting.For(-1, &problem.Error{What: "cannot record batches"}, time.Now()) {
+		c.Log.Warn("cannot record batches", logging.Err, err)
+		c.Waiting.Over(-1)
+	}
+	if err := c.settle(ctx, b.ID, chunk); err != nil {
+		return err
+	}
+	now := time.Now()
+	c.seq, c.through, c.sealed, c.sent = seq, through, seal, now
+	c.Session.acknowledged(seal, now)
+	if cap(c.body) > 4<<20 {
+		c.body = nil // one huge row must not keep its room for ever
+	}
+	return nil
+}
+
+// settle repeats the same bytes until the sink has settled them.
+func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk) error {
+	again := newBackoff(c.Config.RetryMax)
+	for attempt := 1; ; attempt++ {
+		began := time.Now()
+		a := c.Client.Batch(ctx, id, c.body, attempt)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.observe(id, attempt, chunk, a, time.Since(began))
+		wait := max(again.NextBackOff(), min(a.RetryAfter, time.Minute))
+		switch a.Outcome {
+		case exchange.Settled:
+			if c.Waiting.Over(c.number) {
+				c.Log.Info("the function answers again", logging.Lane, c.number)
+			}
+			return nil
+		case exchange.Lost:
+			return errors.Join(ErrLost, a.Problem)
+		case exchange.Fenced:
+			return errors.Join(ErrFenced, a.Problem)
+		case exchange.TooLarge:
+			if chunk.Messages() > 1 {
+				return errTooLarge
+			}
+			wait = c.Config.HoldPause
+		case exchange.Held:
+			wait = c.Config.HoldPause
+		}
+		if c.Waiting.For(c.number, a.Problem, time.Now()) {
+			c.Log.Warn("waiting for the function", logging.Lane, c.number, logging.Batch, id, logging.Attempt, attempt, logging.Err, a.Problem)
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *carrier) observe(id string, attempt int, chunk *lane.Chunk, a Answer, took time.Duration) {
+	c.Metrics.Batches.WithLabelValues(a.Outcome.String()).Inc()
+	c.Metrics.BatchSeconds.Observe(took.Seconds())
+	if a.Outcome != exchange.Settled {
+		return
+	}
+	c.Metrics.BatchMessages.Observe(float64(chunk.Messages()))
+	if c.Log.Enabled(context.Background(), slog.LevelDebug) {
+		c.Log.Debug("batch settled", logging.Batch, id, logging.Attempt, attempt, logging.Messages, chunk.Messages(), logging.Bytes, len(c.body), logging.Took, took)
+	}
+}
