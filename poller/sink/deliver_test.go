@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,15 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
 }
+
+// seen are the bodies so far.
+func (e *endpoint) seen() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.bodies)
+}
+
+func last(bodies []string) string { return bodies[len(bodies)-1] }
 
 // scene is one delivery with two lanes.
 type scene struct {
@@ -140,9 +150,9 @@ func TestDelivery_SettledIsSealedAndThenConfirmed(t *testing.T) {
 		if got := s.session.Confirmable(time.Now()); got != 120 {
 			t.Errorf("confirmable is %d, want 120", got)
 		}
-		last, err := change.ParseBatch([]byte(e.bodies[len(e.bodies)-1]))
-		if err != nil || last.Fence.Seal != 120 || len(last.Messages) != 0 || last.Fence.Lane != 0 || last.Fence.After != 1 {
-			t.Errorf("the seal travelled as %s (%v)", e.bodies[len(e.bodies)-1], err)
+		seal, err := change.ParseBatch([]byte(last(e.seen())))
+		if err != nil || seal.Fence.Seal != 120 || len(seal.Messages) != 0 || seal.Fence.Lane != 0 || seal.Fence.After != 1 {
+			t.Errorf("the seal travelled as %s (%v)", last(e.seen()), err)
 		}
 		if err := s.finish(); !errors.Is(err, context.Canceled) {
 			t.Error(err)
@@ -173,12 +183,12 @@ func TestDelivery_RepeatsTheSameBytes(t *testing.T) {
 		s.add(0, 110)
 		s.lanes.Flush()
 		pass(time.Minute)
-		if len(e.bodies) != 4 {
-			t.Fatalf("%d attempts", len(e.bodies))
+		if len(e.seen()) != 4 {
+			t.Fatalf("%d attempts", len(e.seen()))
 		}
-		for _, b := range e.bodies {
-			if b != e.bodies[0] {
-				t.Errorf("an attempt differs:\n%s\n%s", e.bodies[0], b)
+		for _, b := range e.seen() {
+			if b != e.seen()[0] {
+				t.Errorf("an attempt differs:\n%s\n%s", e.seen()[0], b)
 			}
 		}
 		s.finish()
@@ -207,7 +217,7 @@ func TestDelivery_HeldLaneSaysWhyAndNeverSkips(t *testing.T) {
 		if s.tracker.Settled() != 100 {
 			t.Error("a refused batch counts as settled")
 		}
-		if n := len(e.bodies); n < 100 || n > 400 {
+		if n := len(e.seen()); n < 100 || n > 400 {
 			t.Errorf("%d attempts in an hour", n)
 		}
 		allowed.Store(true)
@@ -273,7 +283,7 @@ func TestDelivery_HeartbeatOnAnIdleDatabase(t *testing.T) {
 		e := &endpoint{batch: settled}
 		s := begin(t, sink.Config{Heartbeat: 10 * time.Second, ReplayWindow: time.Minute}, e)
 		pass(65 * time.Second)
-		if n := len(e.bodies); n != 6 {
+		if n := len(e.seen()); n != 6 {
 			t.Errorf("%d heartbeats in 65 s", n)
 		}
 		s.finish()
