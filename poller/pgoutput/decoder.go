@@ -104,6 +104,10 @@ func (d *Decoder) relation(m *Message, r *reader) error {
 	if err := r.end(); err != nil {
 		return err
 	}
+	// Postgres announces a table again whenever it may have changed, and mostly it has not.
+	if known := d.relations[m.Relation.ID]; known != nil && known.equal(m.Relation) {
+		m.Relation = known
+	}
 	d.relations[m.Relation.ID] = m.Relation
 	return nil
 }

@@ -2,6 +2,7 @@ package pgoutput_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,15 @@ func TestDecode_ANewRelationReplacesTheOld(t *testing.T) {
 	}
 }
 
+func TestDecode_TheSameRelationAgainKeepsItsPlace(t *testing.T) {
+	d := opened(t)
+	first := decode(t, d, insert).Relation
+	again := decode(t, d, products)
+	if again.Kind != pgoutput.RelationSeen || again.Relation != first {
+		t.Errorf("got %+v, want %p", again, first)
+	}
+}
+
 func TestDecode_PassesOverControlMessages(t *testing.T) {
 	d := pgoutput.New()
 	for _, data := range [][]byte{raw('Y', uint32(1), "public", "mood"), raw('O', uint64(1), "origin"), raw('A', uint32(1), uint32(1)), raw('A'), raw('E')} {
@@ -268,11 +278,22 @@ func FuzzDecode(f *testing.F) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	d := opened(b)
-	b.SetBytes(int64(len(insert)))
+	d := pgoutput.New()
+	columns, values := []byte(nil), []any(nil)
+	for i := range 10 {
+		columns = append(columns, raw(0, fmt.Sprintf("column_%d", i), uint32(25), ^uint32(0))...)
+		values = append(values, "ten bytes.")
+	}
+	wide := raw('I', uint32(1), 'N', row(values...))
+	for _, data := range [][]byte{begin, raw('R', uint32(1), "public", "wide", 'd', uint16(10), columns)} {
+		if _, err := d.Decode(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(wide)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := d.Decode(insert); err != nil {
+		if _, err := d.Decode(wide); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package pgoutput
 
 import (
+	"slices"
 	"time"
 
 	"freshet/shared/change"
@@ -53,12 +54,17 @@ type Message struct {
 	Content       []byte // LogicalMessage
 }
 
-// Relation is a table as the stream describes it. It does not change; a changed table gets a new one.
+// Relation is a table as the stream describes it. It does not change: a changed table gets a new one, and one that is announced again
+// as it was keeps its own.
 type Relation struct {
 	ID       uint32 // the table's OID; the root's for a partition that is published through it
 	Table    change.Table
 	Identity byte // pg_class.relreplident: d default, n nothing, f full, i index
 	Columns  []Column
+}
+
+func (r *Relation) equal(other *Relation) bool {
+	return r.ID == other.ID && r.Table == other.Table && r.Identity == other.Identity && slices.Equal(r.Columns, other.Columns)
 }
 
 // Column is a column of a Relation. Generated columns are not among them.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -67,24 +68,37 @@ func (r *reader) time() time.Time { return time.UnixMicro(int64(r.uint64()) + ep
 
 // tuple reads a row that must have this many columns into dst, for its memory.
 func (r *reader) tuple(dst Tuple, columns int) (Tuple, error) {
-	dst = dst[:0]
 	if n := int(r.uint16()); n != columns && !r.short {
 		return dst, fmt.Errorf("a row has %d columns and its relation %d", n, columns)
 	}
-	for i := 0; i < columns && !r.short; i++ {
-		v := Value{Kind: r.byte()}
-		switch v.Kind {
-		case Null, Unchanged:
-		case Text:
-			v.Text = r.take(int(int32(r.uint32())))
-		default:
-			if !r.short {
-				return dst, fmt.Errorf("column %d has a value of unknown kind %q", i+1, string(rune(v.Kind)))
-			}
+	dst = slices.Grow(dst[:0], columns)[:columns]
+	for i := range dst {
+		if !r.value(&dst[i]) {
+			return dst, fmt.Errorf("column %d has a value of unknown kind %q", i+1, string(rune(dst[i].Kind)))
 		}
-		dst = append(dst, v)
 	}
 	return dst, nil
+}
+
+// value is the innermost loop of the stream, hence without take.
+func (r *reader) value(v *Value) (known bool) {
+	const head = 1 + 4 // kind and length
+	rest := r.rest
+	switch {
+	case len(rest) == 0:
+		*v, r.short = Value{}, true
+	case rest[0] == Null || rest[0] == Unchanged:
+		*v, r.rest = Value{Kind: rest[0]}, rest[1:]
+	case rest[0] != Text:
+		v.Kind = rest[0]
+		return false
+	case len(rest) < head || uint64(len(rest)-head) < uint64(binary.BigEndian.Uint32(rest[1:])):
+		*v, r.rest, r.short = Value{}, nil, true
+	default:
+		end := head + int(binary.BigEndian.Uint32(rest[1:]))
+		*v, r.rest = Value{Kind: Text, Text: rest[head:end:end]}, rest[end:]
+	}
+	return true
 }
 
 // end reports whether the message had exactly the fields that were read.
