@@ -74,6 +74,7 @@ func (l *life) newLayout(ctx context.Context, t change.Table, names []string, oi
 		return nil, err
 	}
 	layout.From = from
+	layout.Fixed = !slices.ContainsFunc(oids, func(oid uint32) bool { return render.Builtin(oid) == nil })
 	return layout, nil
 }
 

@@ -44,7 +44,7 @@ type Intake struct {
 	ordinal  uint32
 	scratch  [2][]byte
 	merged   pgoutput.Tuple
-	lastData atomic.Int64 // when the last row came, in Unix nanoseconds
+	lastData atomic.Int64 // when a transaction last began or ended, in Unix nanoseconds
 }
 
 // table is a relation of this connection. A nil layout means that it is not ours.
@@ -60,10 +60,12 @@ func (in *Intake) Begin(opened exchange.OpenResponse) {
 	in.decoder = pgoutput.New()
 	in.tables = map[*pgoutput.Relation]*table{}
 	in.there = newApplied(opened)
-	in.lastData.Store(time.Now().UnixNano())
+	in.heard()
 }
 
-// QuietFor says how long no row has come.
+func (in *Intake) heard() { in.lastData.Store(time.Now().UnixNano()) }
+
+// QuietFor says how long no transaction has begun or ended.
 func (in *Intake) QuietFor(now time.Time) time.Duration {
 	return now.Sub(time.Unix(0, in.lastData.Load()))
 }
@@ -85,10 +87,12 @@ func (in *Intake) Data(ctx context.Context, data []byte) error {
 	switch m.Kind {
 	case pgoutput.Begin:
 		in.inside, in.ordinal, in.at = true, 0, m.Time
+		in.heard()
 		in.tx.Begin(m.XID, m.LSN, m.Time)
 		in.Recent.Begin(m.XID)
 	case pgoutput.Commit:
 		in.inside = false
+		in.heard()
 		in.Tracker.Mark(m.EndLSN, in.at)
 	case pgoutput.RelationSeen:
 		return in.relation(ctx, m.Relation)
@@ -105,6 +109,9 @@ func (in *Intake) Data(ctx context.Context, data []byte) error {
 }
 
 func (in *Intake) relation(ctx context.Context, r *pgoutput.Relation) error {
+	if t, known := in.tables[r]; known && (t.layout == nil || t.layout.Fixed && r.Identity == 'd') {
+		return nil // Postgres announces a table again for many reasons; the decoder saw that it is the same
+	}
 	layout, err := in.Layout(ctx, r)
 	if err != nil {
 		return err
@@ -134,7 +141,6 @@ func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
 	if t == nil || t.layout == nil {
 		return nil
 	}
-	in.lastData.Store(time.Now().UnixNano())
 	if in.Lanes.Full() {
 		if err := in.Lanes.WaitRoom(ctx); err != nil {
 			return err
@@ -279,7 +285,6 @@ func (in *Intake) truncate(ctx context.Context, relations []*pgoutput.Relation) 
 		if t == nil || t.layout == nil {
 			continue
 		}
-		in.lastData.Store(time.Now().UnixNano())
 		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
 		in.ordinal++
 		in.Recent.Truncate(t.layout.Seed())
@@ -329,7 +334,6 @@ func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
 			return err
 		}
 	}
-	in.lastData.Store(time.Now().UnixNano())
 	in.page(p)
 	in.Pages.Remove(p)
 	in.Tracker.Then(p.Settled)

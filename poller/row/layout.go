@@ -24,6 +24,8 @@ type Layout struct {
 	From string
 	// OneLane keeps the whole table in one lane.
 	OneLane bool
+	// Fixed says that all columns have built-in types, which cannot change behind the stream's back as a composite type can.
+	Fixed bool
 
 	names [][]byte // `"id":`, with the comma before it but for the first
 	types []*render.Type

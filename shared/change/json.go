@@ -1,6 +1,7 @@
 package change
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,6 +92,9 @@ func AppendEnd(dst []byte) []byte { return append(dst, "]}"...) }
 // ParseBatch reads a batch. The result points into body, which must not change as long as the batch is used.
 // An unknown member is ignored, so that an older function understands a newer poller.
 func ParseBatch(body []byte) (Batch, error) {
+	if tooDeep(body) {
+		return Batch{}, fmt.Errorf("the body is nested deeper than %d levels", maxDepth)
+	}
 	text := unsafe.String(unsafe.SliceData(body), len(body))
 	if !gjson.Valid(text) {
 		return Batch{}, errors.New("the body is not valid JSON")
@@ -126,6 +130,30 @@ func ParseBatch(body []byte) (Batch, error) {
 		return Batch{}, errors.New(`the member "messages" is missing`)
 	}
 	return b, nil
+}
+
+// maxDepth is deeper than any json that Postgres takes with a usual max_stack_depth. Readers of JSON call themselves for each level, and
+// a stack that is exhausted ends the process.
+const maxDepth = 100_000
+
+func tooDeep(body []byte) bool {
+	if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) <= maxDepth {
+		return false
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(body) && depth <= maxDepth; i++ {
+		switch c := body[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case !quoted && (c == '[' || c == '{'):
+			depth++
+		case !quoted && (c == ']' || c == '}'):
+			depth--
+		}
+	}
+	return depth > maxDepth
 }
 
 func parseMessages(list gjson.Result) ([]Message, error) {

@@ -60,7 +60,15 @@ func identifier(text string) (name, rest string, err error) {
 	if end == 0 {
 		return "", "", fmt.Errorf("a name is missing")
 	}
-	return strings.ToLower(text[:end]), text[end:], nil
+	return strings.Map(lower, text[:end]), text[end:], nil
+}
+
+// lower folds ASCII letters and no others, as Postgres does in a UTF8 database.
+func lower(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r - 'A' + 'a'
+	}
+	return r
 }
 
 func quotedIdentifier(text string) (name, rest string, err error) {
@@ -85,12 +93,12 @@ func quotedIdentifier(text string) (name, rest string, err error) {
 
 func quoteIfNeeded(name string) string {
 	for i, r := range name {
-		plain := r == '_' || r >= 'a' && r <= 'z' || r > 127 || i > 0 && (r == '$' || r >= '0' && r <= '9')
+		plain := r == '_' || r >= 'a' && r <= 'z' || i > 0 && (r == '$' || r >= '0' && r <= '9')
 		if !plain {
 			return QuoteIdentifier(name)
 		}
 	}
-	if name == "" || strings.ToLower(name) != name {
+	if name == "" {
 		return QuoteIdentifier(name)
 	}
 	return name

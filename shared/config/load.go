@@ -141,9 +141,13 @@ func example(f leaf) string {
 	return f.kind()
 }
 
-// serviceLink matches what Kubernetes injects for a Service named like our prefix.
+// serviceLink matches what Kubernetes injects for a Service whose name begins like our prefix: "fn", "fn-metrics".
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var serviceLink = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$`)
+var serviceLink = regexp.MustCompile(`(^|_)(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$`)
+
+func isServiceLink(rest, value string) bool {
+	return serviceLink.MatchString(rest) || strings.HasSuffix("_"+rest, "_PORT") && strings.Contains(value, "://")
+}
 
 func misspelt(prefix string, fields []leaf, environ []string) (found problem.List) {
 	known := make(map[string]bool, len(fields))
@@ -153,7 +157,7 @@ func misspelt(prefix string, fields []leaf, environ []string) (found problem.Lis
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		rest, ours := strings.CutPrefix(name, prefix+"_")
-		if !ours || known[name] || serviceLink.MatchString(rest) || rest == "PORT" && strings.Contains(value, "://") {
+		if !ours || known[name] || isServiceLink(rest, value) {
 			continue
 		}
 		e := &problem.Error{What: name + " is not a setting", Why: "no setting has this name", Fix: "remove it; the settings are listed in CONFIG.md"}

@@ -50,8 +50,9 @@ func Judge(status int, reason string) Outcome {
 
 // RetryAfter reads a Retry-After header: seconds or a date (RFC 9110, 10.2.3). Zero when there is none.
 func RetryAfter(value string, now time.Time) time.Duration {
+	const most = 1 << 30 // seconds; many more would overflow a Duration
 	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second
+		return time.Duration(min(seconds, most)) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, at.Sub(now))

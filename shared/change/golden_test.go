@@ -1,0 +1,173 @@
+package change_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"freshet/shared/change"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares the bytes on the wire with a file, which ends with a newline more.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(path, append(bytes.Clone(got), '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(got) {
+		t.Errorf("%s is not JSON: %s", name, got)
+	}
+	if diff := cmp.Diff(string(want), string(got)+"\n"); diff != "" {
+		t.Errorf("%s differs from the specification (-file +code):\n%s", path, diff)
+	}
+}
+
+// sample is a message with what goes into it.
+type sample struct {
+	name            string
+	action          change.Action
+	record, changes string
+	table           change.Table
+	key             []string
+	ordinal         uint32
+}
+
+var (
+	products = change.Table{Schema: "public", Name: "products"}
+	odd      = change.Table{Schema: "My Shop", Name: `a"b\c` + "\t😀"}
+	mug      = `{"id":42,"name":"Mug \"large\"","price":9.90,"at":"2026-01-01T10:00:00+00:00"}`
+	samples  = []sample{
+		{"insert", change.Insert, mug, "null", products, []string{"id"}, 1},
+		{"update", change.Update, mug, "null", products, []string{"id"}, 2},
+		{"update_full", change.Update, mug, `{"price":8.50}`, products, []string{"id"}, 3},
+		{"delete", change.Delete, `{"order_id":7,"line":1}`, "null", odd, []string{"order_id", "line"}, 4},
+		{"read", change.Read, `{"id":12345678901234567890.10,"j":{"a" : 1e400}}`, "null", products, []string{"id"}, 5},
+		{"truncate", change.Truncate, "null", "null", products, []string{"id"}, 4294967295},
+	}
+	at = time.Date(2026, 1, 1, 11, 0, 0, 123_456_789, time.FixedZone("", 3600))
+)
+
+func (s sample) append(dst []byte) []byte {
+	var tx change.Transaction
+	tx.Begin(771, 0x16B374D848, at)
+	dst = append(change.AppendOpen(dst, s.action), s.record...)
+	dst = append(change.AppendChanges(dst), s.changes...)
+	return change.NewFrame(s.table, s.key).AppendClose(dst, &tx, s.ordinal)
+}
+
+// message is what a reader should get.
+func (s sample) message() change.Message {
+	m := change.Message{Action: s.action, Record: s.record, Changes: s.changes, Metadata: change.Metadata{
+		Schema: s.table.Schema, Table: s.table.Name, CommitTimestamp: "2026-01-01T10:00:00.123456Z",
+		Position: change.Position{Commit: 0x16B374D848, Ordinal: s.ordinal}, PrimaryKey: s.key, TransactionID: 771,
+	}}
+	if m.Record == "null" {
+		m.Record = ""
+	}
+	if m.Changes == "null" {
+		m.Changes = ""
+	}
+	return m
+}
+
+var batches = map[string]change.Batch{
+	"batch": {
+		ID:     "9b1c/3/42",
+		Source: change.Source{System: "7421000000000000000", Timeline: 1, Database: "shop", Slot: "freshet"},
+		Fence: &change.Fence{
+			Sink: "freshet", Session: "9b1c", Lane: 3, Seq: 42, After: 40,
+			Through: change.Position{Commit: 0x16B374D848, Ordinal: 31}, Seal: 0x16B3000,
+			Backfills: map[string]change.Backfill{"public.products": {State: change.BackfillRunning, Cursor: []string{"42", "a b"}, Rows: 1000}},
+		},
+	},
+	"heartbeat": {
+		ID:     "9b1c/0/7",
+		Source: change.Source{System: "7421000000000000000", Timeline: 2, Database: "shop", Slot: "freshet"},
+		Fence:  &change.Fence{Sink: "freshet", Session: "9b1c", Seq: 7, Seal: 0xFFFFFFFF00000000},
+	},
+	"unfenced": {ID: "by hand"},
+}
+
+func TestMessages(t *testing.T) {
+	for _, s := range samples {
+		golden(t, s.name, s.append(nil))
+	}
+}
+
+// TestBatches writes each batch as the poller does, with all samples in it or none, and reads it as the function does.
+func TestBatches(t *testing.T) {
+	for name, batch := range batches {
+		body, err := batch.AppendHead(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range samples {
+			if name == "heartbeat" {
+				break
+			}
+			if i > 0 {
+				body = append(body, ',')
+			}
+			body = s.append(body)
+			batch.Messages = append(batch.Messages, s.message())
+		}
+		body = change.AppendEnd(body)
+		golden(t, name, body)
+		got, err := change.ParseBatch(body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(got.Messages) == 0 {
+			got.Messages = nil
+		}
+		if diff := cmp.Diff(batch, got); diff != "" {
+			t.Errorf("%s was read differently (-written +read):\n%s", name, diff)
+		}
+	}
+}
+
+func TestAppendString_EscapesAsPostgresDoes(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                       `""`,
+		"plain":                  `"plain"`,
+		"\"\\/\b\f\n\r\t":        `"\"\\/\b\f\n\r\t"`,
+		"\x01\x0b\x1f\x7f":       `"\u0001\u000b\u001f` + "\x7f\"",
+		"😀 ünï <>&\u2028'":       `"😀 ünï <>&` + "\u2028'\"",
+		"quote at the end\"":     `"quote at the end\""`,
+		"\nbetween\nthe\nlines ": `"\nbetween\nthe\nlines "`,
+	} {
+		if got := change.AppendString([]byte("x"), []byte(text)); string(got) != "x"+want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestMessage_AllocatesNothing(t *testing.T) {
+	var tx change.Transaction
+	tx.Begin(771, 0x16B374D848, at)
+	frame, dst := change.NewFrame(products, []string{"id"}), make([]byte, 0, 1024)
+	n := testing.AllocsPerRun(100, func() {
+		tx.Begin(772, 0x16B374D948, at)
+		out := append(change.AppendOpen(dst, change.Insert), mug...)
+		out = append(change.AppendChanges(out), "null"...)
+		frame.AppendClose(out, &tx, 1)
+	})
+	if n != 0 {
+		t.Errorf("got %v allocations, want none", n)
+	}
+}

@@ -1,0 +1,120 @@
+package change_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"freshet/shared/change"
+)
+
+const least = `{"action":"insert","record":{},"metadata":{"table_name":"t"}}`
+
+func TestParseBatch_ALittleIsEnough(t *testing.T) {
+	got, err := change.ParseBatch([]byte(` {"messages": [` + least + `], "unknown": [1], "fence": null} `))
+	want := change.Batch{Messages: []change.Message{{Action: change.Insert, Record: "{}", Metadata: change.Metadata{Schema: "public", Table: "t"}}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+func TestParseBatch_KeepsEveryByteOfARecord(t *testing.T) {
+	record := `{ "n" : 1e400, "big":12345678901234567890.10 ,"s":"\ud800 \u0041","n":2}`
+	got, err := change.ParseBatch([]byte(`{"messages":[{"metadata":{"table_name":"t"},"record":` + record + `,"action":"update","changes":` + record + `}]}`))
+	if err != nil || got.Messages[0].Record != record || got.Messages[0].Changes != record {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestParseBatch_Refuses(t *testing.T) {
+	message := func(text string) string { return `{"messages":[` + least + `,` + text + `]}` }
+	for _, c := range []struct{ body, want string }{
+		{``, "not valid JSON"},
+		{`{"messages":[]`, "not valid JSON"},
+		{`{"messages":[]} x`, "not valid JSON"},
+		{`[]`, "not a JSON object"},
+		{`null`, "not a JSON object"},
+		{`{}`, `"messages" is missing`},
+		{`{"messages":{}}`, `"messages" is not an array`},
+		{`{"id":1,"messages":[]}`, `"id" is not a string`},
+		{`{"source":[],"messages":[]}`, `"source"`},
+		{`{"fence":{"seal":"x"},"messages":[]}`, `"x" is not an LSN`},
+		{`{"fence":{"through":"0-0"},"messages":[]}`, `is not a position`},
+		{`{"fence":{"lane":1.5},"messages":[]}`, `"fence"`},
+		{`{"fence":{"seq":-1},"messages":[]}`, `"fence"`},
+		{message(`1`), "message 1: not a JSON object"},
+		{message(`{}`), `message 1: the member "action" is missing`},
+		{message(`{"action":"upsert"}`), `action "upsert" is not one of`},
+		{message(`{"action":7}`), `action "" is not one of`},
+		{message(`{"action":"insert"}`), `"metadata.table_name" is missing`},
+		{message(`{"action":"insert","metadata":[]}`), `"metadata" is not an object`},
+		{message(`{"action":"insert","metadata":{"table_name":1}}`), `"table_name" is not a string`},
+		{message(`{"action":"insert","metadata":{"table_name":"t"}}`), `"record" is missing`},
+		{message(`{"action":"insert","record":null,"metadata":{"table_name":"t"}}`), `"record" is missing`},
+		{message(`{"action":"insert","record":[],"metadata":{"table_name":"t"}}`), `"record" is not an object`},
+		{message(`{"action":"insert","record":{},"changes":1,"metadata":{"table_name":"t"}}`), `"changes" is not an object`},
+		{message(`{"action":"insert","record":{},"metadata":{"table_name":"t","position":"7"}}`), `"7" is not a position`},
+		{message(`{"action":"insert","record":{},"metadata":{"table_name":"t","primary_key":"id"}}`), `"primary_key" is not an array`},
+		{message(`{"action":"insert","record":{},"metadata":{"table_name":"t","primary_key":[1]}}`), `"primary_key" is not an array`},
+	} {
+		if got, err := change.ParseBatch([]byte(c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %+v, %v, want %s", c.body, got, err, c.want)
+		}
+	}
+}
+
+// A body of brackets would exhaust the stack of a reader that calls itself, and with it end the process.
+func TestParseBatch_RefusesEndlessNesting(t *testing.T) {
+	open := `{"messages":[{"action":"read","metadata":{"table_name":"t"},"record":{"a":`
+	for _, c := range []struct {
+		depth int
+		fine  bool
+	}{{90_000, true}, {16 << 20, false}} {
+		body := open + strings.Repeat("[", c.depth) + strings.Repeat("]", c.depth) + "}}]}"
+		if _, err := change.ParseBatch([]byte(body)); (err == nil) != c.fine {
+			t.Errorf("%d levels: got %v", c.depth, err)
+		}
+	}
+	wide := open + `["` + strings.Repeat(`[{\"`, 200_000) + `"` + strings.Repeat(",[]", 200_000) + "]}}]}"
+	if _, err := change.ParseBatch([]byte(wide)); err != nil {
+		t.Errorf("many brackets side by side: %v", err)
+	}
+}
+
+func FuzzParseBatch(f *testing.F) {
+	f.Add([]byte(`{"messages":[` + least + `]}`))
+	for _, batch := range batches {
+		body, err := batch.AppendHead(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(change.AppendEnd(samples[3].append(body)))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		batch, err := change.ParseBatch(body)
+		if err != nil {
+			return
+		}
+		if !json.Valid(body) {
+			t.Fatalf("%q is no JSON and was taken", body)
+		}
+		for _, m := range batch.Messages {
+			if m.Action == "" || m.Metadata.Table == "" || m.Record != "" && !json.Valid([]byte(m.Record)) || m.Changes != "" && !json.Valid([]byte(m.Changes)) {
+				t.Fatalf("%q: got %+v", body, m)
+			}
+		}
+	})
+}
+
+func TestParseAction(t *testing.T) {
+	for _, a := range []change.Action{change.Insert, change.Update, change.Delete, change.Read, change.Truncate} {
+		if got, err := change.ParseAction(string(a)); got != a || err != nil {
+			t.Errorf("got %v, %v, want %v", got, err, a)
+		}
+	}
+	if got, err := change.ParseAction("Insert"); err == nil {
+		t.Errorf("got %v", got)
+	}
+}
