@@ -49,13 +49,13 @@ type life struct {
 }
 
 // live is one life. It returns nil when it ended because a stop was asked for or there was nothing left to do.
-func (p *Poller) live(ctx context.Context, first bool) error {
+func (p *Poller) live(ctx context.Context) error {
 	l := &life{Poller: p, asked: ctx, nudge: make(chan struct{}, 1)}
 	defer l.close()
-	if err := l.connectAll(ctx, first); err != nil {
+	if err := l.connectAll(ctx); err != nil {
 		return err
 	}
-	return l.run(first)
+	return l.run()
 }
 
 func (l *life) close() {
@@ -70,11 +70,11 @@ func (l *life) close() {
 }
 
 // connectAll examines the source, makes what is missing, and acquires the slot.
-func (l *life) connectAll(ctx context.Context, first bool) (err error) {
+func (l *life) connectAll(ctx context.Context) (err error) {
 	if l.catalog, err = l.connect(ctx); err != nil {
 		return err
 	}
-	if l.survey, err = l.preflight(ctx, l.catalog, first); err != nil {
+	if l.survey, err = l.preflight(ctx, l.catalog); err != nil {
 		return err
 	}
 	source := l.config.Source.Config
@@ -111,13 +111,13 @@ func (l *life) afterConnect(ctx context.Context, source replication.Config) (err
 }
 
 // run opens the session and streams, while reports go out on their own clock.
-func (l *life) run(first bool) error {
+func (l *life) run() error {
 	g, work := errgroup.WithContext(context.WithoutCancel(l.asked))
 	reporting, stopReporting := context.WithCancel(work)
 	g.Go(func() error { return l.reporter.Run(reporting) })
 	g.Go(func() error {
 		defer stopReporting()
-		return l.mirror(work, first)
+		return l.mirror(work)
 	})
 	err := g.Wait()
 	if err == nil {
@@ -135,12 +135,12 @@ func ignoreClosed(broken, err error) error {
 }
 
 // mirror is the session: it ends when a stop is asked for, or with the error that ended it.
-func (l *life) mirror(work context.Context, first bool) error {
+func (l *life) mirror(work context.Context) error {
 	reading, stopReading := context.WithCancel(work)
 	defer stopReading()
 	defer context.AfterFunc(l.asked, stopReading)()
 
-	if err := l.open(reading, first); err != nil {
+	if err := l.open(reading); err != nil {
 		return l.unlessAsked(work, err)
 	}
 	delivering, stopDelivering := context.WithCancel(work)
@@ -172,29 +172,30 @@ func (l *life) unlessAsked(work context.Context, err error) error {
 }
 
 // open opens the session and builds what runs in it.
-func (l *life) open(ctx context.Context, first bool) error {
+func (l *life) open(ctx context.Context) error {
 	source := change.Source{System: l.stream.System, Timeline: l.stream.Timeline, Database: l.stream.Database, Slot: l.config.Slot}
 	request := exchange.OpenRequest{
 		Sink: l.config.Sink.Sink, Session: sink.NewID(), Source: source, Lanes: l.config.Lanes.Lanes, Confirmed: l.confirmed,
 		Backfill: l.config.Backfill.Backfill == backfillInitial, Tables: l.tables.shapes(),
 	}
-	session, err := l.openSession(ctx, request, first)
+	session, err := l.openSession(ctx, request)
 	if err != nil {
 		return err
 	}
 	l.log.Info("session opened", logging.Session, session.ID, logging.Sink, session.Sink, "found", string(session.Opened.Found), logging.LSN, l.confirmed.String())
 	l.metrics.Sessions.WithLabelValues(string(session.Opened.Found)).Inc()
 	l.tables.plan = session.Opened.Plan
+	l.started = true
 	return l.build(ctx, session)
 }
 
-func (l *life) openSession(ctx context.Context, request exchange.OpenRequest, first bool) (*sink.Session, error) {
+func (l *life) openSession(ctx context.Context, request exchange.OpenRequest) (*sink.Session, error) {
 	if !l.config.Fence {
 		request.Backfill = request.Backfill && l.newSlot // nothing remembers that it was done
 		return sink.Unfenced(l.config.Sink.Config, request), nil
 	}
 	l.health.Not(&problem.Error{What: "waiting to open a session", Why: "the function has not answered yet"}, time.Now())
-	return sink.Open(ctx, l.config.Sink.Config, l.client, request, first, l.waiting, l.log)
+	return sink.Open(ctx, l.config.Sink.Config, l.client, request, !l.started, l.waiting, l.log)
 }
 
 func (l *life) build(ctx context.Context, session *sink.Session) error {

@@ -32,6 +32,7 @@ type Poller struct {
 	client   *sink.Client
 	recorder *sink.Recorder
 	waiting  *sink.Waiting
+	started  bool // a session was opened: from then on trouble is waited for, before it is reported
 }
 
 // New makes a poller of settings that were validated. It connects to nothing yet.
@@ -74,9 +75,9 @@ const steady = 10 * time.Second
 func (p *Poller) lives(ctx context.Context) error {
 	again := backoff.NewExponentialBackOff()
 	again.InitialInterval, again.MaxInterval = 100*time.Millisecond, 3*time.Second
-	for first := true; ; first = false {
+	for {
 		began := time.Now()
-		err := p.live(ctx, first)
+		err := p.live(ctx)
 		if ctx.Err() != nil || err == nil {
 			return nil
 		}
@@ -195,12 +196,12 @@ func (p *Poller) checkFunction(ctx context.Context) (found problem.List) {
 }
 
 // preflight is Check for a start: what may pass is only logged, since the session waits for it anyway.
-func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn, first bool) (replication.Survey, error) {
+func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn) (replication.Survey, error) {
 	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns)
 	if err != nil {
 		return survey, fmt.Errorf("preflight: %w", err)
 	}
-	if first {
+	if !p.started {
 		found = append(found, p.checkFunction(ctx)...)
 	}
 	blocking := found.Blocking()

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Snapshot says which transactions a statement saw.
@@ -77,6 +78,7 @@ type Recent struct {
 
 type touched struct {
 	xid    uint32
+	over   atomic.Bool // needs no remembering any more, although the stream may still be in the middle of it
 	keys   []uint64
 	tables []uint64 // truncated, by seed
 }
@@ -99,7 +101,7 @@ func (r *Recent) Begin(xid uint32) {
 
 // Touch says that the transaction wrote or deleted the row of this key.
 func (r *Recent) Touch(key []byte) {
-	if r.current == nil { // set by this goroutine alone
+	if r.current == nil || r.current.over.Load() { // current is set by this goroutine alone
 		return
 	}
 	h := maphash.Bytes(r.hash, key)
@@ -110,7 +112,7 @@ func (r *Recent) Touch(key []byte) {
 
 // Truncate says that the transaction emptied the table with this seed.
 func (r *Recent) Truncate(seed uint64) {
-	if r.current == nil {
+	if r.current == nil || r.current.over.Load() {
 		return
 	}
 	r.mu.Lock()
@@ -118,12 +120,17 @@ func (r *Recent) Truncate(seed uint64) {
 	r.mu.Unlock()
 }
 
-// Forget drops the transactions that this snapshot sees, when no page in flight has an older one.
+// Forget drops the transactions that this snapshot sees, when no page in flight has an older one. That may be the one which
+// is being streamed: it can be larger than memory.
 func (r *Recent) Forget(horizon Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.horizon = horizon
-	r.recent = slices.DeleteFunc(r.recent, func(t *touched) bool { return t != r.current && horizon.Sees(t.xid) })
+	r.recent = slices.DeleteFunc(r.recent, func(t *touched) bool {
+		over := horizon.Sees(t.xid)
+		t.over.Store(over)
+		return over
+	})
 }
 
 // Empty says that nothing is remembered.
