@@ -1,0 +1,86 @@
+# Everything a developer does here. `make` alone prints the list.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+RATE     ?= 200
+FUZZTIME ?= 20s
+
+# Where make run says its servers are; without it psql, redis and load go to those of make up.
+RUNNING := bin/running.env
+COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -p freshet -f local/compose.yaml
+SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop REDIS_URL=redis://127.0.0.1:6379; if [ -f $(RUNNING) ]; then . ./$(RUNNING); fi
+
+.PHONY: help run test build unit e2e fuzz bench lint fmt generate up down logs load psql redis images clean servers
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run the whole thing on this machine: servers, shop, function, poller (RATE=200)
+	@go build -o bin/run ./local/stack/cmd/run
+	@exec bin/run -rate $(RATE) -running $(RUNNING)
+
+test: servers lint ## Run everything CI runs; it installs the servers it needs
+	FRESHET_REQUIRE_SERVERS=1 go test -race -timeout 20m ./...
+
+build: ## Build both programs into bin/
+	CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -o bin/ ./poller/cmd/poller ./functions/cmd/fn
+
+unit: ## Run the quick tests: not those of both programs together
+	go test -short $$(go list ./... | grep -v /local/e2e)
+
+e2e: servers ## Run both programs against real servers, with faults
+	FRESHET_REQUIRE_SERVERS=1 go test -race -timeout 20m -count=1 ./local/e2e/...
+
+fuzz: ## Run each fuzz target for FUZZTIME (20s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u | while read -r dir; do \
+		for target in $$(go test -list '^Fuzz' "$$dir" | grep '^Fuzz'); do \
+			echo "$$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done; \
+	done
+
+bench: servers ## Measure the whole pipeline against the walsender
+	go run ./local/bench/cmd/bench
+
+lint: ## Check format, vet, staticcheck, and that generated files are fresh
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go run ./local/generate -check
+
+fmt: ## Format the code
+	gofmt -w .
+
+generate: ## Write the settings tables and sample settings anew
+	go run ./local/generate
+
+up: ## Run the whole thing with docker compose
+	$(COMPOSE) up --build --detach $(if $(findstring docker-compose,$(COMPOSE)),,--wait)
+	@echo 'running; make load sells, make psql and make redis look, make down stops'
+
+down: ## Stop what make up started, and remove its data
+	$(COMPOSE) down --volumes --remove-orphans
+
+logs: ## Follow the logs of make up
+	$(COMPOSE) logs --follow
+
+load: ## Sell in the shop of make run or make up (RATE=200)
+	@$(SERVERS); export DATABASE_URL; go run ./local/stack/cmd/shop -rate $(RATE)
+
+psql: ## Open psql on the database of make run or make up
+	@$(SERVERS); exec psql "$$DATABASE_URL"
+
+redis: ## Open redis-cli on the Redis of make run or make up
+	@$(SERVERS); exec redis-cli -u "$$REDIS_URL"
+
+images: ## Build both container images
+	docker build -f Dockerfile.poller -t freshet-poller .
+	docker build -f Dockerfile.fn -t freshet-fn .
+
+clean: ## Remove what was built
+	rm -rf bin
+
+servers:
+	@go run ./local/server/cmd/ensure

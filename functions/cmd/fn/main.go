@@ -1,0 +1,61 @@
+// Command fn is the function: it takes batches of row changes and keeps Redis strings equal to the rows. It listens on $PORT; where
+// AWS_LAMBDA_RUNTIME_API is set it serves the Lambda runtime instead.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"freshet/functions"
+	"freshet/functions/redisstore"
+	"freshet/functions/rules"
+	"freshet/shared/config"
+	"freshet/shared/logging"
+	"freshet/shared/problem"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	if err := run(ctx, os.Stderr); err != nil {
+		problem.Print(os.Stderr, "fn", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// exitCode tells wrong settings, which are reported as a list, from all else.
+func exitCode(err error) int {
+	var wrong problem.List
+	if errors.As(err, &wrong) {
+		return config.ExitCode
+	}
+	return 1
+}
+
+func run(ctx context.Context, stderr io.Writer) error {
+	var c functions.Config
+	if err := config.Load("FN", &c); err != nil {
+		return err
+	}
+	compiled, err := rules.Compile(c.Rules)
+	if err != nil {
+		return err
+	}
+	store, err := redisstore.New(c.Redis)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	log := logging.New(stderr, c.Logging)
+	handler := functions.New(functions.NewHandler(compiled, store), c, log)
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		lambda.StartWithOptions(functions.Lambda(handler), lambda.WithContext(ctx)) // never returns
+	}
+	return functions.Serve(ctx, c, handler, log)
+}

@@ -1,0 +1,72 @@
+package functions_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"freshet/functions"
+	"freshet/shared/config"
+)
+
+// The names are known to users, documents and other programs.
+func TestConfig_Names(t *testing.T) {
+	var got []string
+	for _, s := range config.Settings("FN", new(functions.Config)) {
+		got = append(got, s.Name)
+		if s.Description == "" {
+			t.Errorf("%s has no description", s.Name)
+		}
+	}
+	want := []string{
+		"PORT", "FN_MAX_BODY", "FN_TIMEOUT", "FN_KEY", "FN_VALUE", "FN_ACTIONS", "FN_EXPIRE_MS",
+		"REDIS_URL", "FN_REDIS_HOST", "FN_REDIS_PORT", "FN_REDIS_USERNAME", "FN_REDIS_PASSWORD", "FN_REDIS_DATABASE", "FN_REDIS_TLS",
+		"FN_REDIS_TLS_CA_FILE", "FN_REDIS_TLS_CERT_FILE", "FN_REDIS_TLS_KEY_FILE", "FN_REDIS_TIMEOUT", "FN_LOG_LEVEL", "FN_LOG_FORMAT",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// load reads settings from nothing but these variables.
+func load(t *testing.T, environ ...string) (functions.Config, error) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "FN_") || name == "REDIS_URL" || name == "PORT" {
+			os.Unsetenv(name)
+			t.Cleanup(func() { os.Setenv(name, value) })
+		}
+	}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		t.Setenv(name, value)
+	}
+	var c functions.Config
+	err := config.Load("FN", &c)
+	return c, err
+}
+
+func TestConfig_Defaults(t *testing.T) {
+	c, err := load(t, "REDIS_URL=redis://localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Port != 8080 || c.MaxBody != 16<<20 || c.Key != "sequin:{table_name}:{primary_key}" || c.Value != "record" || len(c.Actions) != 3 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]functions.Bytes{
+		"16777216": 16 << 20, "16MiB": 16 << 20, "16 mib": 16 << 20, "1.5k": 1536, "2GB": 2e9, "500kb": 500_000, "7b": 7,
+		"": -1, "MiB": -1, "-1": -1, "16XB": -1, "1e999": -1, "9999999999999GiB": -1, "0x10": -1,
+	} {
+		got := functions.Bytes(-1)
+		if err := got.Decode(text); (err != nil) != (want == -1) || got != want {
+			t.Errorf("%q: got %d %v, want %d", text, got, err, want)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package redisstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"freshet/functions/effect"
+	"freshet/shared/change"
+)
+
+type fence = change.Fence
+
+// call holds the arguments of one run of fence.lua. Keys and values are passed by pointer, so that none of them is boxed.
+type call struct{ args []any }
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// release keeps the memory and lets go of what it points to.
+func (c *call) release() {
+	clear(c.args)
+	calls.Put(c)
+}
+
+// kind orders the keys of a call.
+type kind int
+
+const (
+	plain kind = iota
+	expiring
+	deleted
+)
+
+func kindOf(w *effect.Write) kind {
+	switch {
+	case w.Delete:
+		return deleted
+	case w.ExpireMS > 0:
+		return expiring
+	}
+	return plain
+}
+
+// fill lays the arguments out as fence.lua reads them. The writes must stay where they are until the call is over.
+func (c *call) fill(f *fence, writes []effect.Write, advance bool) error {
+	c.args = append(c.args[:0], nil, nil, 1+len(writes), stateKey(f.Sink)) // the command and its script come first
+	var count [3]int
+	for of := plain; of <= deleted; of++ {
+		for i := range writes {
+			if kindOf(&writes[i]) == of {
+				c.args = append(c.args, &writes[i].Key)
+				count[of]++
+			}
+		}
+	}
+	c.args = append(c.args, f.Session, f.Lane, f.Seq, f.After, f.Through.String(), f.Seal.String())
+	c.args = append(c.args, len(f.Backfills), count[plain], count[expiring], advance)
+	if err := c.backfills(f); err != nil {
+		return err
+	}
+	for of := plain; of <= expiring; of++ {
+		for i := range writes {
+			if kindOf(&writes[i]) == of {
+				c.value(&writes[i])
+			}
+		}
+	}
+	return nil
+}
+
+func (c *call) value(w *effect.Write) {
+	c.args = append(c.args, &w.Value)
+	if w.ExpireMS > 0 {
+		c.args = append(c.args, w.ExpireMS)
+	}
+}
+
+func (c *call) backfills(f *fence) error {
+	for _, table := range slices.Sorted(maps.Keys(f.Backfills)) {
+		text, err := json.Marshal(f.Backfills[table])
+		if err != nil {
+			return fmt.Errorf("encode backfill of %s: %w", table, err)
+		}
+		c.args = append(c.args, backfillField+table, text)
+	}
+	return nil
+}

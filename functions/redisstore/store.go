@@ -1,0 +1,138 @@
+package redisstore
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"freshet/functions/effect"
+	"freshet/shared/exchange"
+	"freshet/shared/problem"
+)
+
+// DefaultSink is the sink of requests that name none.
+const DefaultSink = "freshet"
+
+func stateKey(sink string) string { return keyOf(sink, "state") }
+func probeKey(sink string) string { return keyOf(sink, "probe") }
+
+func keyOf(sink, what string) string {
+	if sink == "" {
+		sink = DefaultSink
+	}
+	return "freshet:" + sink + ":" + what
+}
+
+//go:embed fence.lua
+var fenceSource string
+
+//go:embed replace.lua
+var replaceSource string
+
+var (
+	fenceScript   = redis.NewScript(fenceSource)
+	replaceScript = redis.NewScript(replaceSource)
+)
+
+// Store writes to one Redis. It is safe for concurrent use.
+type Store struct {
+	client *redis.Client
+	addr   string
+}
+
+// New makes a store. It does not connect: a function starts, and says why it is not ready, while its Redis is down.
+func New(c Config) (*Store, error) {
+	options, found := c.options()
+	if len(found) > 0 {
+		return nil, found
+	}
+	client := redis.NewClient(options)
+	return &Store{client: client, addr: client.Options().Addr}, nil
+}
+
+// Close ends the connections.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Ready answers nil when Redis answers and accepts writes.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.client.Set(ctx, readyKey, "1", readyLife).Err(); err != nil {
+		return s.trouble(err)
+	}
+	return nil
+}
+
+// Apply does what the batch says. With a fence it does so once and in order: duplicate is true when it was done before, and
+// an *effect.Refusal says that the batch is out of place. Any other error means that all or part of it may be missing, and that the same
+// batch has to come again.
+func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error) {
+	if b.Fence == nil {
+		return false, s.applyPlain(ctx, b)
+	}
+	for _, prefix := range b.Clears {
+		if duplicate, err := s.clearFenced(ctx, b.Fence, prefix); duplicate || err != nil {
+			return duplicate, err
+		}
+	}
+	return s.fenced(ctx, b.Fence, b.Writes, true)
+}
+
+// fenced runs the script and reads its verdict.
+func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, advance bool) (duplicate bool, err error) {
+	call := calls.Get().(*call)
+	defer call.release()
+	if err := call.fill(f, writes, advance); err != nil {
+		return false, err
+	}
+	verdict, err := s.run(ctx, fenceScript, call.args)
+	if err != nil {
+		return false, s.trouble(err)
+	}
+	switch verdict {
+	case "applied":
+		return false, nil
+	case "duplicate":
+		return true, nil
+	}
+	return false, refusal(f, verdict)
+}
+
+// run calls a script by its hash, and teaches it to a Redis that does not know it yet. args has two free places in front.
+func (s *Store) run(ctx context.Context, script *redis.Script, args []any) (string, error) {
+	args[0], args[1] = "EVALSHA", script.Hash()
+	cmd := redis.NewCmd(ctx, args...)
+	err := s.client.Process(ctx, cmd)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		args[0], args[1] = "EVAL", scriptSources[script]
+		cmd = redis.NewCmd(ctx, args...)
+		err = s.client.Process(ctx, cmd)
+	}
+	if err != nil {
+		return "", err
+	}
+	return cmd.Text()
+}
+
+var scriptSources = map[*redis.Script]string{fenceScript: fenceSource, replaceScript: replaceSource}
+
+// refusal explains the verdicts of fence.lua that are not a success.
+func refusal(f *fence, verdict string) error {
+	sink := stateKey(f.Sink)
+	if verdict == "fenced" {
+		return &effect.Refusal{Reason: exchange.ReasonFenced, Cause: &problem.Error{
+			What: "another session owns this sink",
+			Why:  fmt.Sprintf("%s in Redis names another session than %q", sink, f.Session),
+			Fix:  "one poller writes to a sink at a time; give a second one its own POLLER_SINK",
+		}}
+	}
+	why := map[string]string{
+		"lost state": sink + " is not there, or not whole",
+		"lost lane":  fmt.Sprintf("batch %d of lane %d came before the one in front of it was applied, or that one is gone", f.Seq, f.Lane),
+		"lost count": fmt.Sprintf("fewer batches of the session are there than the %d that were acknowledged", f.After),
+	}[verdict]
+	return &effect.Refusal{Reason: exchange.ReasonLost, Cause: &problem.Error{
+		What: "Redis is behind what it had acknowledged", Why: why,
+		Fix: "the poller opens a new session, which repairs this; a Redis that forgets often needs persistence or more memory",
+	}}
+}

@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"freshet/local/server"
+	"freshet/local/stack"
+)
+
+// turnTimeout ends a turn that hangs.
+const turnTimeout = 15 * time.Minute
+
+// bench is the servers and programs of one run.
+type bench struct {
+	Options
+	dir      string
+	busy     string // the load average before
+	postgres *server.Postgres
+	redis    *server.Redis
+	programs stack.Binaries
+	db       *pgx.Conn
+	keys     *redis.Client
+}
+
+// Run starts its own servers, measures and leaves nothing behind.
+func Run(ctx context.Context, o Options) (Report, error) {
+	if err := o.Validate(); err != nil {
+		return Report{}, err
+	}
+	b := &bench{Options: o}
+	report, err := b.run(ctx)
+	return report, errors.Join(err, b.close())
+}
+
+func (b *bench) run(ctx context.Context) (report Report, err error) {
+	if err := b.setUp(ctx); err != nil {
+		return report, err
+	}
+	report.Machine = b.machine(ctx)
+	for _, what := range b.What {
+		measure := b.stream
+		if what == Backfill {
+			measure = b.backfill
+		}
+		result, err := measure(ctx, what)
+		if err != nil {
+			return report, fmt.Errorf("measure %s: %w", what, err)
+		}
+		report.Results = append(report.Results, result)
+	}
+	return report, nil
+}
+
+func (b *bench) setUp(ctx context.Context) (err error) {
+	if b.dir, err = os.MkdirTemp("", "freshet-bench-"); err != nil {
+		return err
+	}
+	b.busy = loadAverage() // before the compiler adds to it
+	b.say("the load average of the last minute is %s; building both programs", b.busy)
+	if b.programs, err = stack.Build(ctx, b.dir, false); err != nil {
+		return err
+	}
+	b.postgres, err = server.StartPostgres(ctx, server.PostgresOptions{Fsync: true, Settings: map[string]string{
+		"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "32GB", "shared_buffers": "512MB", // nothing of its own during a turn
+	}})
+	if err != nil {
+		return err
+	}
+	if b.redis, err = server.StartRedis(ctx, server.RedisOptions{}); err != nil {
+		return err
+	}
+	b.keys = redis.NewClient(&redis.Options{Addr: b.redis.Addr})
+	b.db, err = pgx.Connect(ctx, b.postgres.DSN)
+	return err
+}
+
+func (b *bench) close() (err error) {
+	if b.db != nil {
+		b.db.Close(context.Background())
+	}
+	if b.keys != nil {
+		err = b.keys.Close()
+	}
+	if b.redis != nil {
+		err = errors.Join(err, b.redis.Close())
+	}
+	if b.postgres != nil {
+		err = errors.Join(err, b.postgres.Close())
+	}
+	return errors.Join(err, os.RemoveAll(b.dir))
+}
+
+func (b *bench) say(format string, args ...any) {
+	if b.Log != nil {
+		fmt.Fprintf(b.Log, format+"\n", args...)
+	}
+}
+
+func (b *bench) exec(ctx context.Context, sql string, args ...any) error {
+	if _, err := b.db.Exec(ctx, sql, args...); err != nil {
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	return nil
+}
+
+func (b *bench) text(ctx context.Context, sql string, args ...any) (value string, err error) {
+	if err := b.db.QueryRow(ctx, "SELECT coalesce(("+sql+")::text, '')", args...).Scan(&value); err != nil {
+		return "", fmt.Errorf("%s: %w", sql, err)
+	}
+	return value, nil
+}

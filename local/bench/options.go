@@ -1,0 +1,38 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"slices"
+)
+
+// The workloads.
+const (
+	Stream   = "stream"   // one large transaction
+	Small    = "small"    // transactions of a single row
+	Backfill = "backfill" // rows that were there before
+)
+
+// Options say what to measure.
+type Options struct {
+	Rows  int      // of the large transaction and of the backfill; two fifths of it in single-row transactions
+	Pairs int      // turns of each side
+	What  []string // workloads
+	Log   io.Writer
+}
+
+// smallRows is how many single-row transactions stand beside so many rows.
+func (o Options) smallRows() int { return max(1, o.Rows*2/5) }
+
+// Validate refuses what cannot be measured.
+func (o Options) Validate() error {
+	if o.Rows < 1 || o.Pairs < 1 || len(o.What) == 0 {
+		return fmt.Errorf("%d rows, %d pairs, %d workloads: there must be at least one of each", o.Rows, o.Pairs, len(o.What))
+	}
+	for _, what := range o.What {
+		if !slices.Contains([]string{Stream, Small, Backfill}, what) {
+			return fmt.Errorf("%q is not one of %s, %s, %s", what, Stream, Small, Backfill)
+		}
+	}
+	return nil
+}

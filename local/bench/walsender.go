@@ -1,0 +1,56 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// glance is the pause between two looks at what is measured; no time is known better than that.
+const glance = 10 * time.Millisecond
+
+// walsenderWatch keeps the last known usage of the process that serves a slot. It has a connection of its own.
+type walsenderWatch struct {
+	cancel context.CancelFunc
+	done   chan usage
+}
+
+func (b *bench) watchWalsender(ctx context.Context, slot string) (*walsenderWatch, error) {
+	db, err := pgx.Connect(ctx, b.postgres.DSN)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w := &walsenderWatch{cancel: cancel, done: make(chan usage, 1)}
+	go func() {
+		defer db.Close(context.WithoutCancel(ctx))
+		w.done <- followWalsender(ctx, db, slot)
+	}()
+	return w, nil
+}
+
+// usage ends the watch.
+func (w *walsenderWatch) usage() usage {
+	w.cancel()
+	return <-w.done
+}
+
+func followWalsender(ctx context.Context, db *pgx.Conn, slot string) (last usage) {
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	pid := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return last
+		case <-ticker.C:
+		}
+		if pid == 0 { // nobody reads the slot yet
+			_ = db.QueryRow(ctx, "SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = $1", slot).Scan(&pid)
+		}
+		if u, ok := usageOf(pid); ok {
+			last = u
+		}
+	}
+}
