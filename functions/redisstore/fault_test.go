@@ -311,30 +311,40 @@ func TestStore_TruncateStopsWhenItsSessionEnds(t *testing.T) {
 	w.Keys("t*:new=1")
 }
 
-// Sessions are opened while another writes as fast as it can: one of them owns the sink in the end, and the state is whole.
+// Sessions are opened while another writes as fast as it can. Each new one must know of every batch that the old one was answered for.
 func TestStore_TakingOverFromALivePoller(t *testing.T) {
-	r := redistest.New(t)
-	w := world(t, r)
-	w.Open(w.Ask("s1"))
-	ended := make(chan error)
-	go func() {
-		for seq := uint64(1); ; seq++ {
-			b := storetest.Plain("a=old")
-			b.Fence = &change.Fence{Sink: "shop", Session: "s1", Seq: seq, Through: change.Position{Commit: change.LSN(seq)}}
-			if _, err := w.Store.Apply(context.Background(), b); err != nil {
-				ended <- err
-				return
-			}
+	w := world(t, redistest.New(t))
+	w.Open(w.Ask("s0"))
+	for round := range 40 {
+		old, next := fmt.Sprint("s", round), fmt.Sprint("s", round+1)
+		started, last := make(chan bool, 1), make(chan change.LSN)
+		go func() { last <- writeUntilFenced(t, w, old, change.LSN(1_000_000*round), started) }()
+		<-started
+		known := w.Open(w.Ask(next)).Applied[0].Through[0].Commit
+		if answered := <-last; answered != known {
+			t.Fatalf("round %d: %s was answered, the next session knows %s", round, answered, known)
 		}
-	}()
-	until(t, func() bool { return r.Do("HGET", "freshet:shop:state", "count") != "0" })
-	w.Open(w.Ask("s2"))
-	var refusal *effect.Refusal
-	if err := <-ended; !errors.As(err, &refusal) || refusal.Reason != exchange.ReasonFenced {
-		t.Errorf("got %v, want the old one fenced", err)
 	}
-	w.Applied(w.Batch("s2", 1, "a=new"))
-	w.Keys("a=new")
+}
+
+// writeUntilFenced answers the position of the last batch that was applied.
+func writeUntilFenced(t *testing.T, w *storetest.World, session string, from change.LSN, started chan<- bool) change.LSN {
+	for seq := uint64(1); ; seq++ {
+		b := storetest.Plain("a=" + session)
+		b.Fence = &change.Fence{Sink: w.Sink, Session: session, Seq: seq, Through: change.Position{Commit: from + change.LSN(seq)}}
+		_, err := w.Store.Apply(context.Background(), b)
+		var refusal *effect.Refusal
+		switch {
+		case errors.As(err, &refusal) && refusal.Reason == exchange.ReasonFenced:
+			return from + change.LSN(seq) - 1
+		case err != nil:
+			t.Errorf("batch %d of %s: %v", seq, session, err)
+			return 0
+		}
+		if seq == 3 {
+			started <- true
+		}
+	}
 }
 
 func TestStore_Expiry(t *testing.T) {

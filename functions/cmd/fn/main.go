@@ -3,8 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -16,6 +18,7 @@ import (
 	"freshet/functions/redisstore"
 	"freshet/functions/rules"
 	"freshet/shared/config"
+	"freshet/shared/exchange"
 	"freshet/shared/logging"
 	"freshet/shared/problem"
 )
@@ -23,7 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills
-	if err := run(ctx, os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
 		problem.Print(os.Stderr, "fn", err)
 		os.Exit(exitCode(err))
 	}
@@ -38,7 +41,29 @@ func exitCode(err error) int {
 	return 1
 }
 
-func run(ctx context.Context, stderr io.Writer) error {
+const usage = `usage: fn [command]
+
+  run          take batches (the default)
+  healthcheck  ask a function on this machine whether it is alive; of the settings only PORT matters
+  help         this text
+
+Settings come from the environment: REDIS_URL or FN_REDIS_HOST is needed, CONFIG.md lists them all.
+`
+
+func run(ctx context.Context, args []string, stderr io.Writer) error {
+	switch {
+	case len(args) == 0, len(args) == 1 && args[0] == "run":
+		return serve(ctx, stderr)
+	case len(args) == 1 && args[0] == "healthcheck":
+		return exchange.Probe(ctx, "127.0.0.1:"+cmp.Or(os.Getenv("PORT"), "8080"))
+	case len(args) == 1 && (args[0] == "help" || args[0] == "-h" || args[0] == "--help"):
+		fmt.Fprint(stderr, usage)
+		return nil
+	}
+	return problem.List{{What: fmt.Sprintf("unknown command %q", args), Fix: "fn help lists the commands"}}
+}
+
+func serve(ctx context.Context, stderr io.Writer) error {
 	var c functions.Config
 	if err := config.Load("FN", &c); err != nil {
 		return err

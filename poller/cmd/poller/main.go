@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -66,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return badSettings{err}
 	}
 	if command == "healthcheck" {
-		return healthcheck(ctx, c.AdminAddr)
+		return exchange.Probe(ctx, c.AdminAddr)
 	}
 	p, err := poller.New(c, logging.New(os.Stderr, c.Logging.Config))
 	if err != nil {
@@ -90,23 +89,5 @@ func check(ctx context.Context, p *poller.Poller, out io.Writer) error {
 		problem.Print(out, "poller", warning)
 	}
 	fmt.Fprintf(out, "poller: all is well: %d tables can be mirrored\n", tables)
-	return nil
-}
-
-func healthcheck(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+exchange.RouteHealth, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the poller answered %s", response.Status)
-	}
 	return nil
 }
