@@ -217,7 +217,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 		return err
 	}
 	runner := &backfill.Runner{
-		Conn: l.rows.PgConn(), Session: session.ID, Tasks: tasks, Limits: l.config.Backfill.Limits, Pages: pages, Recent: recent, Refetch: refetch,
+		Conn: l.rows.PgConn(), Session: session.ID, Tasks: tasks, Layouts: l.tables.layouts, Limits: l.config.Backfill.Limits, Pages: pages, Recent: recent, Refetch: refetch,
 		Note: l.note, Read: l.read, Log: l.log,
 	}
 	l.runner = runner.Prepare()

@@ -39,6 +39,9 @@ type trade struct {
 	done atomic.Int64
 }
 
+// pace is the time between two deals of a customer, so that the load depends on the test and not on the machine.
+const pace = 2 * time.Millisecond
+
 // busy opens the shop to so many customers, who touch rows up to highest and add others beyond it.
 func (r *rig) busy(customers, highest int) *trade {
 	ctx, stop := context.WithCancel(r.Context())
@@ -46,7 +49,10 @@ func (r *rig) busy(customers, highest int) *trade {
 	for customer := range customers {
 		db := dial(r.T, world.postgres.Database(r.name))
 		tr.work.Go(func() {
+			ticker := time.NewTicker(pace)
+			defer ticker.Stop()
 			for n := 0; ctx.Err() == nil; n++ {
+				<-ticker.C
 				if err := deal(ctx, db, customer, n, highest); err != nil && ctx.Err() == nil {
 					r.Errorf("customer %d: %v", customer, err)
 					return

@@ -27,6 +27,7 @@ type Page struct {
 	records []byte
 	keys    []byte
 	last    []string // primary key of the last row
+	partial bool     // more rows were read than the page has
 }
 
 // Row is one row, rendered.
@@ -78,8 +79,9 @@ func columnList(names []string) string {
 	return strings.Join(quoted, ",")
 }
 
-// read runs a page's query and renders its rows. A page without rows has no snapshot.
-func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args []string) (*Page, error) {
+// read runs a page's query and renders its rows, until they have most bytes: rows can be far larger than those before
+// them. A page without rows has no snapshot.
+func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args []string, most int) (*Page, error) {
 	values := make([][]byte, len(args))
 	for i, a := range args {
 		values[i] = []byte(a)
@@ -92,6 +94,9 @@ func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args 
 	var keyEnds []int
 	var scratch []byte
 	for result.NextRow() {
+		if p.partial = p.partial || len(p.records) >= most; p.partial {
+			continue
+		}
 		columns := result.Values()
 		if len(ends) == 0 {
 			var err error
@@ -139,7 +144,8 @@ type Pages struct {
 	pages []*Page // in the order of their snapshots
 }
 
-func (p *Pages) add(page *Page) {
+// Add puts a page where the stream will look for it. Pages are added in the order of their snapshots.
+func (p *Pages) Add(page *Page) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pages = append(p.pages, page)

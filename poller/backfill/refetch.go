@@ -2,6 +2,8 @@ package backfill
 
 import (
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,17 +43,18 @@ func (f *Refetch) Add(q Request) {
 	}
 }
 
-func (f *Refetch) empty() bool {
+// Empty says that no row waits.
+func (f *Refetch) Empty() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.asked) == 0
 }
 
-// take removes up to most requests of one table from the front.
-func (f *Refetch) take(most int) []Request {
+// Take removes up to most requests of one table from the front.
+func (f *Refetch) Take(most int) []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := 1
+	n := 0
 	for n < len(f.asked) && n < most && f.asked[n].Layout == f.asked[0].Layout {
 		n++
 	}
@@ -69,8 +72,8 @@ const unseenPause = time.Millisecond
 
 // refetch reads some rows again and sends them on their way.
 func (r *Runner) refetch(ctx context.Context) error {
-	asked := r.Refetch.take(mostRefetched)
-	s := source{layout: asked[0].Layout}
+	asked := r.Refetch.Take(mostRefetched)
+	s := source{layout: r.current(asked[0].Layout)}
 	var keys []string
 	for _, q := range asked {
 		keys = append(keys, q.Key...)
@@ -90,7 +93,7 @@ func (r *Runner) refetch(ctx context.Context) error {
 		case <-time.After(unseenPause):
 		}
 	}
-	page, err := s.read(ctx, r.Conn, sql, keys)
+	page, err := s.read(ctx, r.Conn, sql, keys, math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -106,6 +109,15 @@ func (r *Runner) refetch(ctx context.Context) error {
 		}
 	}
 	return r.send(ctx, page)
+}
+
+// current is the table as it is now, not as it was at the stream's place: a row that is read now has the columns of now, and those of then
+// may be gone. The key's columns must be the same, since the rows are asked for by them.
+func (r *Runner) current(then *row.Layout) *row.Layout {
+	if now := r.Layouts[then.Table.String()]; now != nil && slices.Equal(now.PrimaryKey, then.PrimaryKey) {
+		return now
+	}
+	return then
 }
 
 // seesAll says whether every snapshot from now on sees the updates that were asked for.

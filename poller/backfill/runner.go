@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ type Runner struct {
 	Conn    *pgconn.PgConn
 	Session string // begins the ids of the pages
 	Tasks   []Task
+	Layouts map[string]*row.Layout // of all tables as they are now, by change.Table.String()
 	Limits  Limits
 	Pages   *Pages
 	Recent  *Recent
@@ -58,7 +60,7 @@ func (r *Runner) Prepare() *Runner {
 
 // Idle says that no table is left and no row waits to be fetched again.
 func (r *Runner) Idle() bool {
-	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.Refetch.empty()
+	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.Refetch.Empty()
 }
 
 // refreshEvery is how often what Recent remembers is pruned when no page does it on its way.
@@ -72,7 +74,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	for {
 		room := int(r.inFlight.Load()) < r.Limits.BackfillPages
 		switch {
-		case room && !r.Refetch.empty():
+		case room && !r.Refetch.Empty():
 			if err := r.refetch(ctx); err != nil {
 				return err
 			}
@@ -145,7 +147,7 @@ func (r *Runner) send(ctx context.Context, p *Page) error {
 		}
 	}
 	r.inFlight.Add(1)
-	r.Pages.add(p)
+	r.Pages.Add(p)
 	r.forget(p.Snapshot)
 	result := r.Conn.ExecParams(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", [][]byte{[]byte(Prefix), []byte(p.ID)}, nil, nil, nil).Read()
 	if result.Err != nil {
@@ -168,6 +170,19 @@ type walk struct {
 	progress change.Backfill // of what has been read, not of what is settled
 	limit    int
 	began    time.Time
+
+	mu      sync.Mutex
+	settled int64 // rows, of the furthest page that is settled
+}
+
+// reached is called when a page is settled, by whoever settled it: calls may overtake each other, and progress must not go back.
+func (w *walk) reached(r *Runner, progress change.Backfill) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if progress.Rows > w.settled || progress.State == change.BackfillDone {
+		w.settled = max(progress.Rows, w.settled)
+		r.Note(w.layout.Table, progress)
+	}
 }
 
 // The number of rows in a page grows from firstLimit until the page has the size that is aimed at.
@@ -181,12 +196,12 @@ func (w *walk) step(ctx context.Context, r *Runner) (more bool, err error) {
 	if w.progress.State == change.BackfillPending {
 		r.Log.Info("backfill begins", logging.Table, w.layout.Table.String())
 	}
-	page, err := w.read(ctx, r.Conn, w.query(w.cursor, w.limit), w.cursor)
+	page, err := w.read(ctx, r.Conn, w.query(w.cursor, w.limit), w.cursor, 2*r.Limits.BackfillPageBytes)
 	if err != nil {
 		return false, err
 	}
 	page.Action = change.Read
-	last := len(page.Rows) < w.limit
+	last := len(page.Rows) < w.limit && !page.partial
 	w.progress.State = change.BackfillRunning
 	w.progress.Rows += int64(len(page.Rows))
 	if len(page.Rows) > 0 {
@@ -197,10 +212,13 @@ func (w *walk) step(ctx context.Context, r *Runner) (more bool, err error) {
 		w.progress.State, w.progress.Cursor = change.BackfillDone, nil
 	}
 	r.Read(w.layout.Table, len(page.Rows))
+	if page.partial {
+		w.limit = len(page.Rows)
+	}
 	w.adapt(len(page.records), r.Limits.BackfillPageBytes)
 	reached := w.progress
 	page.Settled = func() {
-		r.Note(w.layout.Table, reached)
+		w.reached(r, reached)
 		if last {
 			r.left.Add(-1)
 			r.Log.Info("backfill is done", logging.Table, w.layout.Table.String(), "rows", reached.Rows, logging.Took, time.Since(w.began).Round(time.Millisecond))

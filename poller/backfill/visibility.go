@@ -128,7 +128,10 @@ func (r *Recent) Forget(horizon Snapshot) {
 	r.horizon = horizon
 	r.recent = slices.DeleteFunc(r.recent, func(t *touched) bool {
 		over := horizon.Sees(t.xid)
-		t.over.Store(over)
+		if over {
+			t.over.Store(true)
+			t.keys, t.tables = nil, nil
+		}
 		return over
 	})
 }

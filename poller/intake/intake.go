@@ -139,6 +139,7 @@ func (in *Intake) tableOf(r *pgoutput.Relation) *table {
 func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
 	t := in.tableOf(m.Relation)
 	if t == nil || t.layout == nil {
+		in.ordinal += places(m.Kind)
 		return nil
 	}
 	if in.Lanes.Full() {
@@ -148,7 +149,11 @@ func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
 	}
 	switch m.Kind {
 	case pgoutput.Insert:
-		in.write(t, change.Insert, m.New, nil)
+		row, whole := in.complete(m)
+		if !whole { // a row filter of the publication made it of an update
+			return in.refetch(t, row)
+		}
+		in.write(t, change.Insert, row, nil)
 	case pgoutput.Update:
 		return in.update(t, m)
 	case pgoutput.Delete:
@@ -160,15 +165,24 @@ func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
 	return nil
 }
 
-func (in *Intake) update(t *table, m *pgoutput.Message) error {
-	l := t.layout
-	if m.OldKind != 0 && !l.SameKey(m.Old, m.New) {
-		in.remove(t, m.Old, m.OldKind)
+// places is how many ordinals a row's message takes: an update has one for the delete of its old key, needed or not. Every message has its
+// places whether its table is ours or not, so that positions are the same when the settings have changed before the stream comes again.
+func places(k pgoutput.Kind) uint32 {
+	if k == pgoutput.Update {
+		return 2
 	}
+	return 1
+}
+
+func (in *Intake) update(t *table, m *pgoutput.Message) error {
 	row, whole := in.complete(m)
+	if m.OldKind != 0 && !t.layout.SameKey(m.Old, row) {
+		in.remove(t, m.Old, m.OldKind)
+	} else {
+		in.ordinal++
+	}
 	if !whole {
-		in.refetch(t, row)
-		return nil
+		return in.refetch(t, row)
 	}
 	var before pgoutput.Tuple
 	if m.OldKind == 'O' {
@@ -178,42 +192,46 @@ func (in *Intake) update(t *table, m *pgoutput.Message) error {
 	return nil
 }
 
-// complete fills in unchanged TOAST values from the old row, if that was sent whole. A key tuple is no row: what is null in it was merely left out.
+// complete fills in unchanged TOAST values from the old row, as far as that was sent. What is null in it was left out: a value that was TOASTed
+// is never null, and a key tuple has nothing but the identity's columns.
 func (in *Intake) complete(m *pgoutput.Message) (row pgoutput.Tuple, whole bool) {
-	whole = true
+	row, whole = m.New, true
+	filled := false
 	for i := range m.New {
 		if m.New[i].Kind != pgoutput.Unchanged {
 			continue
 		}
-		if m.OldKind != 'O' || m.Old[i].Kind == pgoutput.Unchanged {
-			return m.New, false
-		}
-		if whole {
-			in.merged = append(in.merged[:0], m.New...)
+		if m.OldKind == 0 || m.Old[i].Kind != pgoutput.Text {
 			whole = false
+			continue
 		}
-		in.merged[i] = m.Old[i]
+		if !filled {
+			in.merged = append(in.merged[:0], m.New...)
+			row, filled = in.merged, true
+		}
+		row[i] = m.Old[i]
 	}
-	if whole {
-		return m.New, true
-	}
-	return in.merged, true
+	return row, whole
 }
 
 // refetch has the row read again as a whole. Until it is settled, nothing from here on is confirmed, and if the
 // session ends before, the update is sent again by Postgres and asked for again, whatever the lane's position says.
-func (in *Intake) refetch(t *table, r pgoutput.Tuple) {
+func (in *Intake) refetch(t *table, r pgoutput.Tuple) error {
+	if !t.layout.HasKey(r) {
+		return fmt.Errorf("a row of table %s came without its key, which is too long to be stored in place; give the table REPLICA IDENTITY FULL, or install the newest minor release of Postgres", t.layout.Table)
+	}
 	key := t.layout.Key(in.scratch[0], r)
 	in.scratch[0] = key.Bytes
 	in.ordinal++
 	in.Recent.Touch(key.Bytes)
 	if in.there != nil && in.there.settled(in.tx.Commit) {
 		in.Metrics.Skipped.Inc()
-		return
+		return nil
 	}
 	hold := in.Tracker.Hold()
 	in.Metrics.Refetched.Inc()
 	in.Refetch.Add(backfill.Request{Layout: t.layout, Key: t.layout.KeyTexts(r), XID: in.tx.ID, Settled: func() { in.Tracker.Release(hold) }})
+	return nil
 }
 
 func (in *Intake) write(t *table, a change.Action, r, before pgoutput.Tuple) {
@@ -282,11 +300,11 @@ func (in *Intake) place(t *table, r pgoutput.Tuple) (change.Position, row.Key, b
 func (in *Intake) truncate(ctx context.Context, relations []*pgoutput.Relation) error {
 	for _, r := range relations {
 		t := in.tableOf(r)
+		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
+		in.ordinal++
 		if t == nil || t.layout == nil {
 			continue
 		}
-		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
-		in.ordinal++
 		in.Recent.Truncate(t.layout.Seed())
 		if in.there != nil && in.there.has(0, at) {
 			in.Metrics.Skipped.Inc()

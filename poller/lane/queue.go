@@ -59,7 +59,7 @@ func (q *Queue) End(at change.Position) {
 // close moves the open chunk behind the full ones.
 func (q *Queue) close() {
 	q.full = append(q.full, q.open)
-	q.open = nil
+	q.open, q.ready = nil, false
 }
 
 // flush makes ready what has gathered.

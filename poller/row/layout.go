@@ -153,6 +153,16 @@ func (l *Layout) SameKey(a, b pgoutput.Tuple) bool {
 	return true
 }
 
+// HasKey says whether all of the primary key is there.
+func (l *Layout) HasKey(t pgoutput.Tuple) bool {
+	for _, at := range l.key {
+		if t[at].Kind != pgoutput.Text {
+			return false
+		}
+	}
+	return true
+}
+
 // KeyTexts returns the primary key's parts in Postgres' text format, in the order of the primary key.
 func (l *Layout) KeyTexts(t pgoutput.Tuple) []string {
 	texts := make([]string, len(l.key))

@@ -103,8 +103,12 @@ func (c *carrier) idle(ctx context.Context, queue *lane.Queue, wait time.Duratio
 	return nil
 }
 
-// sealEvery is how often an otherwise idle sink is told the newest settled LSN when a replay window makes haste pointless.
-const sealEvery = time.Second
+// How often lane 0, when it has no messages to carry, tells the sink the newest settled LSN: sealEvery when a replay window makes
+// haste pointless, sealPace without one.
+const (
+	sealEvery = time.Second
+	sealPace  = 3 * time.Millisecond
+)
 
 // due says whether an empty batch should go now: lane 0 carries seals, notes and heartbeats when no message does.
 func (c *carrier) due(now time.Time) (wait time.Duration, due bool) {
@@ -120,7 +124,7 @@ func (c *carrier) due(now time.Time) (wait time.Duration, due bool) {
 	}
 	beat := c.sent.Add(c.Config.Heartbeat).Sub(now)
 	if c.Tracker.Settled() > c.Session.Sealed() {
-		pace := min(sealEvery, c.Config.ReplayWindow/4)
+		pace := max(sealPace, min(sealEvery, c.Config.ReplayWindow/4))
 		if c.Closing.Load() {
 			pace = 0
 		}
