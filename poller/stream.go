@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"freshet/poller/replication"
 	"freshet/shared/change"
 	"freshet/shared/logging"
 )
@@ -15,6 +16,7 @@ func (l *life) receive(ctx context.Context) error {
 	if err := l.clear(ctx); err != nil {
 		return err
 	}
+	var rest replication.Rest
 	for {
 		event, err := l.stream.Receive()
 		if ctx.Err() != nil {
@@ -35,8 +37,12 @@ func (l *life) receive(ctx context.Context) error {
 				l.kick()
 			}
 		}
+		rest.Event()
 		if l.stream.Drained() {
 			l.lanes.Flush()
+			if d := rest.Due(time.Now()); d > 0 {
+				time.Sleep(d)
+			}
 		}
 	}
 }

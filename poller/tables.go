@@ -121,7 +121,7 @@ func primaryKey(r *pgoutput.Relation, now []string) ([]string, error) {
 		}
 		return now, nil
 	}
-	if known && sameSet(now, flagged) {
+	if known && (sameSet(now, flagged) || len(flagged) == 0) { // without a key there were only inserts, which have all columns
 		return now, nil
 	}
 	if len(flagged) == 0 {

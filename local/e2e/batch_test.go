@@ -132,7 +132,7 @@ func TestRecordedBatchesReplay(t *testing.T) {
 	t.Parallel()
 	r, copied := newShop(t), newRig(t, "", "")
 	dir := t.TempDir()
-	r.pollExtra["POLLER_RECORD_DIR"], r.pollExtra["POLLER_HEARTBEAT"] = dir, "60s"
+	r.pollExtra["POLLER_RECORD_DIR"], r.pollExtra["POLLER_RECORD_KEEP"] = dir, "10000" // all of them, however small
 	r.stock(300, 50)
 	r.start()
 	r.exec("UPDATE products SET inventory_count = 3 WHERE id % 3 = 0")

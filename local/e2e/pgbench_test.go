@@ -44,7 +44,7 @@ func TestPgbench(t *testing.T) {
 		t.Errorf("the judge looked at %d rows, want %d", v.Rows, want)
 	}
 	watch.looks()
-	watch.wantForward(1000)
+	watch.wantForward(100)
 }
 
 // disturb kills and restarts both programs while the load lasts.

@@ -16,6 +16,7 @@ type Tracker struct {
 	lanes   []fifo[uint64] // per lane, the first index of each unsettled batch, oldest first
 	holds   fifo[*Hold]
 	marks   fifo[mark]
+	calls   fifo[call]
 	next    uint64 // index of the next message
 	settled change.LSN
 	reached func(change.LSN)
@@ -25,6 +26,10 @@ type mark struct {
 	before uint64 // every message with a lower index comes before the mark
 	lsn    change.LSN
 	at     time.Time // of the oldest commit that the mark stands for; zero when it stands for none
+}
+
+type call struct {
+	before uint64
 	done   func()
 }
 
@@ -65,7 +70,7 @@ func (t *Tracker) Settle(lane int) {
 // Mark says that when everything read so far is settled, everything below lsn is. at is when that was committed, zero for a keepalive.
 func (t *Tracker) Mark(lsn change.LSN, at time.Time) {
 	t.mu.Lock()
-	if last := t.marks.last(); last != nil && last.done == nil && last.before == t.next {
+	if last := t.marks.last(); last != nil && last.before == t.next {
 		last.lsn = max(last.lsn, lsn) // nothing between the two: one mark says it
 		if last.at.IsZero() {
 			last.at = at
@@ -76,10 +81,11 @@ func (t *Tracker) Mark(lsn change.LSN, at time.Time) {
 	t.advance()
 }
 
-// Then calls done once everything read so far is settled.
+// Then calls done once everything that the lanes got so far is settled. It does not wait for holds: what ends a hold
+// is itself such a call.
 func (t *Tracker) Then(done func()) {
 	t.mu.Lock()
-	t.marks.push(mark{before: t.next, done: done})
+	t.calls.push(call{before: t.next, done: done})
 	t.advance()
 }
 
@@ -114,7 +120,7 @@ func (t *Tracker) Settled() change.LSN {
 func (t *Tracker) Idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.oldest() == t.next && t.marks.first() == nil
+	return t.oldest() == t.next && t.marks.first() == nil && t.calls.first() == nil
 }
 
 // Waiting is when the oldest commit that is not settled was made; zero when there is none.
@@ -129,14 +135,20 @@ func (t *Tracker) Waiting() time.Time {
 	return time.Time{}
 }
 
-// oldest is the lowest unsettled index.
-func (t *Tracker) oldest() uint64 {
+// carried is the lowest unsettled index in the lanes.
+func (t *Tracker) carried() uint64 {
 	oldest := t.next
 	for i := range t.lanes {
 		if first := t.lanes[i].first(); first != nil {
 			oldest = min(oldest, *first)
 		}
 	}
+	return oldest
+}
+
+// oldest is the lowest unsettled index.
+func (t *Tracker) oldest() uint64 {
+	oldest := t.carried()
 	if first := t.holds.first(); first != nil {
 		oldest = min(oldest, (*first).index)
 	}
@@ -146,14 +158,15 @@ func (t *Tracker) oldest() uint64 {
 // advance passes the marks that count now. It releases the lock, which the caller took, before it calls anybody.
 func (t *Tracker) advance() {
 	before := t.settled
-	oldest := t.oldest()
-	var calls []func()
+	oldest, carried := t.oldest(), t.carried()
 	for m := t.marks.first(); m != nil && m.before <= oldest; m = t.marks.first() {
 		t.settled = max(t.settled, m.lsn)
-		if m.done != nil {
-			calls = append(calls, m.done)
-		}
 		t.marks.pop()
+	}
+	var calls []func()
+	for c := t.calls.first(); c != nil && c.before <= carried; c = t.calls.first() {
+		calls = append(calls, c.done)
+		t.calls.pop()
 	}
 	now := t.settled
 	t.mu.Unlock()

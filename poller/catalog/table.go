@@ -17,6 +17,8 @@ type Table struct {
 	Columns []Column
 	// PrimaryKey names the key's columns in the order of its index; empty when the table has none.
 	PrimaryKey []string
+	// Deferrable says that the primary key may be violated for the moment, and so is no replica identity.
+	Deferrable bool
 	// Identity is pg_class.relreplident: d default, n nothing, f full, i index. IdentityColumns are the columns that it
 	// stands for, none when updates and deletes of the table cannot be published.
 	Identity        byte

@@ -23,6 +23,7 @@ type tableRow struct {
 	Selectable    bool
 	RowSecurity   bool
 	PrimaryKey    []string
+	Deferrable    bool
 	IdentityIndex []string
 
 	where string
@@ -51,6 +52,8 @@ SELECT c.oid AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relki
                JOIN pg_catalog.pg_attribute a ON a.attnum = k.attnum
               WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND k.place <= i.indnkeyatts
               ORDER BY k.place) AS primary_key,
+       EXISTS (SELECT FROM pg_catalog.pg_index i
+                WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate) AS deferrable,
        ARRAY(SELECT a.attname::text
                FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
                JOIN pg_catalog.pg_attribute a ON a.attnum = k.attnum
@@ -112,7 +115,7 @@ func (r tableRow) publishable() bool { return r.Kind == "r" || r.Kind == "p" }
 func (r tableRow) table(columns []Column) Table {
 	t := Table{
 		OID: r.OID, Table: change.Table{Schema: r.Schema, Name: r.Name}, Kind: r.Kind[0], Columns: columns,
-		PrimaryKey: r.PrimaryKey, Identity: r.Identity[0], Where: r.where,
+		PrimaryKey: r.PrimaryKey, Deferrable: r.Deferrable, Identity: r.Identity[0], Where: r.where,
 		IsPartition: r.Partition, HasChildren: r.Children,
 		Unlogged: r.Persistence == "u", Temporary: r.Persistence == "t", EstimatedRows: r.EstimatedRows,
 		Owner: r.Owner, Owned: r.Owned, HasSelect: r.Selectable, RowSecurity: r.RowSecurity,

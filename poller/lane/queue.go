@@ -85,15 +85,32 @@ func (q *Queue) signal() {
 // Ready is sent to when Take may have something.
 func (q *Queue) Ready() <-chan struct{} { return q.wake }
 
-// Take returns the oldest chunk that is ready, nil when there is none. The caller gives it back with Set.Release.
-func (q *Queue) Take() *Chunk {
+// TakeFull returns the oldest full chunk, nil when there is none. The caller gives it back with Set.Release.
+func (q *Queue) TakeFull() *Chunk {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.full) > 0 {
-		c := q.full[0]
-		q.full = append(q.full[:0], q.full[1:]...)
+	if len(q.full) == 0 {
+		return nil
+	}
+	c := q.full[0]
+	q.full = append(q.full[:0], q.full[1:]...)
+	return c
+}
+
+// Partial says that a chunk which is not full is ready.
+func (q *Queue) Partial() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.open != nil && q.ready
+}
+
+// Take returns the oldest chunk that is ready, full or not, nil when there is none.
+func (q *Queue) Take() *Chunk {
+	if c := q.TakeFull(); c != nil {
 		return c
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.open == nil || !q.ready {
 		return nil
 	}

@@ -148,6 +148,12 @@ func (p *preflight) table(t catalog.Table) {
 	case len(t.PrimaryKey) == 0:
 		p.add(fmt.Sprintf("table %s has no primary key", t.Table), "its rows could not be told apart, and publishing it without an identity would make the application's own UPDATE and DELETE fail",
 			fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...); or take it out of POLLER_TABLES", t.Table.SQL()))
+	case t.Deferrable:
+		p.add(fmt.Sprintf("the primary key of table %s is deferrable", t.Table), "two rows may have one key for a while, so a key that rows hand on could not be followed, and without another identity the application's own UPDATE and DELETE would fail",
+			fmt.Sprintf("make the primary key of %s again, NOT DEFERRABLE; or take the table out of POLLER_TABLES", t.Table.SQL()))
+	case generated(t) != "":
+		p.add(fmt.Sprintf("column %q of the primary key of table %s is generated", generated(t), t.Table), "generated columns are not in the stream, so a row's key could not be found",
+			"give the table a primary key of ordinary columns, or take it out of POLLER_TABLES")
 	case t.Identity == 'n':
 		p.add(fmt.Sprintf("table %s has REPLICA IDENTITY NOTHING", t.Table), "publishing it would make the application's own UPDATE and DELETE fail",
 			fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY DEFAULT;", t.Table.SQL()))
@@ -166,6 +172,16 @@ func (p *preflight) table(t catalog.Table) {
 		p.add(fmt.Sprintf("row security hides rows of table %s from role %q", t.Table, p.user), "the stream carries all rows, a backfill would miss some",
 			fmt.Sprintf("ALTER ROLE %s BYPASSRLS;", change.QuoteIdentifier(p.user)))
 	}
+}
+
+// generated is a generated column of the primary key, if there is one.
+func generated(t catalog.Table) string {
+	for _, c := range t.Columns {
+		if c.Generated && slices.Contains(t.PrimaryKey, c.Name) {
+			return c.Name
+		}
+	}
+	return ""
 }
 
 func containsAll(list, wanted []string) bool {
@@ -200,6 +216,9 @@ func (p *preflight) publication(ctx context.Context) error {
 	if all {
 		return nil
 	}
+	if err := p.narrowed(ctx, name); err != nil {
+		return err
+	}
 	published, err := p.published(ctx)
 	if err != nil {
 		return err
@@ -211,6 +230,33 @@ func (p *preflight) publication(ctx context.Context) error {
 	}
 	if len(p.Unpublished) > 0 {
 		p.rights(fmt.Sprintf("publication %q lacks tables that cannot be added", p.config.Publication), owned, p.Unpublished, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", name, sqlNames(p.Unpublished)))
+	}
+	return nil
+}
+
+// narrowed finds tables of which the publication leaves out rows or columns, as it can from Postgres 15 on. The backfill does not know of it.
+func (p *preflight) narrowed(ctx context.Context, publication string) error {
+	if p.Version < 150000 {
+		return nil
+	}
+	rows, err := p.conn.Query(ctx, `
+		SELECT n.nspname::text, c.relname::text
+		  FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+		  JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		 WHERE p.pubname = $1 AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)
+		 ORDER BY 1, 2`, p.config.Publication)
+	if err != nil {
+		return fmt.Errorf("read the publication's filters: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowToStructByPos[change.Table])
+	if err != nil {
+		return fmt.Errorf("read the publication's filters: %w", err)
+	}
+	for _, t := range names {
+		if slices.ContainsFunc(p.Tables, func(ours catalog.Table) bool { return ours.Table == t }) {
+			p.add(fmt.Sprintf("publication %q leaves out rows or columns of table %s", p.config.Publication, t), "the backfill reads all of them, so that keys would come and go, and a row that is left out would never lose its key",
+				fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s; freshet adds it again as a whole", publication, t.SQL()))
+		}
 	}
 	return nil
 }

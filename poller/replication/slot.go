@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"freshet/shared/change"
-	"freshet/shared/logging"
 )
 
 // Prepare makes what the survey found missing: first the publication, then the slot, since a publication must exist wherever
@@ -30,7 +29,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.
 	if s.SlotExists {
 		return false, nil
 	}
-	log.Info("creating the slot; this waits for the transactions that are writing now", logging.Slot, c.Slot)
+	log.Info("creating the slot; this waits for the transactions that are writing now")
 	// From 17 on a slot can be kept on standbys, so that a promoted one goes on where this server stopped.
 	// https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION
 	sql := "SELECT pg_create_logical_replication_slot($1, 'pgoutput')"

@@ -126,7 +126,7 @@ func (s *Stream) Receive() (Event, error) {
 			}
 		case *pgproto3.ErrorResponse:
 			return Event{}, fmt.Errorf("the server ended the stream: %w", pgconn.ErrorResponseToPgError(m))
-		case *pgproto3.CopyDone:
+		case *pgproto3.CopyDone, *pgproto3.CommandComplete: // the latter when all was confirmed
 			return Event{}, ErrServerStopping
 		case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
 		default:
@@ -205,11 +205,18 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // Interrupt makes a Receive that waits return with an error, now and later.
 func (s *Stream) Interrupt() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) } // a closed connection is interrupted already
 
-// Close ends the stream: CopyDone, Terminate, close.
+// closeTimeout bounds a farewell.
+const closeTimeout = time.Second
+
+// Close ends the stream: CopyDone, Terminate, close. Nobody may be receiving any more. What the server is still sending is read and dropped:
+// a connection that is closed with unread data is reset, and the reset would overtake the last report.
 func (s *Stream) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_ = s.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = s.conn.SetDeadline(time.Now().Add(closeTimeout))
 	_, err := s.conn.Write([]byte{'c', 0, 0, 0, 4, 'X', 0, 0, 0, 4})
+	if err == nil {
+		_, _ = io.Copy(io.Discard, s.conn) // until the server has closed its end
+	}
 	return errors.Join(err, s.conn.Close())
 }

@@ -33,6 +33,8 @@ type Delivery struct {
 	Nudge chan struct{}
 	// Closing makes a seal go out at once, replay window or not.
 	Closing atomic.Bool
+
+	pacer pacer
 }
 
 // Run delivers until the context ends, or the session does: then the error is ErrLost or ErrFenced.
@@ -52,6 +54,7 @@ type carrier struct {
 	through change.Position
 	sealed  change.LSN // last seal that this lane sent
 	sent    time.Time
+	turn    time.Time // when a batch that is not full may go; zero while none waits
 	body    []byte
 }
 
@@ -62,20 +65,23 @@ func (d *Delivery) lane(ctx context.Context, number int) error {
 	}
 	queue := d.Lanes.Queue(number)
 	for {
-		if chunk := queue.Take(); chunk != nil {
+		chunk, wait := c.next(queue, time.Now())
+		if chunk != nil {
 			if err := c.carry(ctx, chunk); err != nil {
 				return err
 			}
+			d.Tracker.Settle(number) // first: whoever waits for the lanes to drain looks at it next
 			d.Lanes.Release(chunk)
-			d.Tracker.Settle(number)
 			continue
 		}
-		wait, due := c.due(time.Now())
-		if due {
-			if err := c.send(ctx, &lane.Chunk{Last: c.through}); err != nil {
-				return err
+		if wait == 0 { // what waits for its turn will carry the seal
+			var due bool
+			if wait, due = c.due(time.Now()); due {
+				if err := c.send(ctx, &lane.Chunk{Last: c.through}); err != nil {
+					return err
+				}
+				continue
 			}
-			continue
 		}
 		if err := c.idle(ctx, queue, wait); err != nil {
 			return err
@@ -83,12 +89,32 @@ func (d *Delivery) lane(ctx context.Context, number int) error {
 	}
 }
 
-// idle waits until something may be there to carry.
+// next takes what may be carried now. When something waits for its turn it says for how long.
+func (c *carrier) next(queue *lane.Queue, now time.Time) (chunk *lane.Chunk, wait time.Duration) {
+	if chunk = queue.TakeFull(); chunk != nil {
+		return chunk, 0
+	}
+	if !queue.Partial() {
+		return nil, 0
+	}
+	if c.turn.IsZero() {
+		c.turn = c.pacer.reserve(now)
+	}
+	if wait = c.turn.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	c.turn = time.Time{}
+	return queue.Take(), 0
+}
+
+// idle waits until something may be there to carry, at most for as long as wait says when it is not zero.
 func (c *carrier) idle(ctx context.Context, queue *lane.Queue, wait time.Duration) error {
 	var nudge <-chan struct{}
 	var timer <-chan time.Time
 	if c.number == 0 {
 		nudge = c.Nudge
+	}
+	if wait > 0 {
 		t := time.NewTimer(wait)
 		defer t.Stop()
 		timer = t.C

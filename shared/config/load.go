@@ -15,6 +15,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -33,17 +34,27 @@ type Validator interface{ Validate() problem.List }
 // malformed, misspelt or contradictory one together as a problem.List. Values of variables are not quoted in it where they could be secrets.
 func Load(prefix string, into any) error {
 	var found problem.List
+	var reported []string
 	fields := leaves(prefix, reflect.ValueOf(into).Elem())
 	for _, f := range fields {
 		if e := f.load(); e != nil {
-			found = append(found, e)
+			found, reported = append(found, e), append(reported, f.name())
 		}
 	}
-	found = append(found, misspelt(prefix, fields, os.Environ())...)
-	if v, ok := into.(Validator); ok && len(found) == 0 {
-		found = v.Validate()
+	if v, ok := into.(Validator); ok {
+		found = append(found, about(v.Validate(), reported)...)
 	}
-	return found.OrNil()
+	return append(found, misspelt(prefix, fields, os.Environ())...).OrNil()
+}
+
+// about leaves out what is said of variables that were reported already: their fields hold nothing.
+func about(found problem.List, reported []string) (rest problem.List) {
+	for _, e := range found {
+		if !slices.ContainsFunc(reported, func(name string) bool { return strings.Contains(e.What, name) }) {
+			rest = append(rest, e)
+		}
+	}
+	return rest
 }
 
 // leaf is one setting: a field and the variable that sets it.

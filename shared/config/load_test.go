@@ -116,12 +116,12 @@ func TestLoad_NeedsMoreThanBlanks(t *testing.T) {
 	}
 }
 
-// What contradicts itself is looked at only when all of it could be read.
+// Everything is checked in one go; but nothing is said twice of a variable that could not be read.
 func TestLoad_Validates(t *testing.T) {
 	if _, found := load(t, map[string]string{"T_URL": "x", "T_LANES": "0"}); len(found) != 1 || found[0].What != "T_LANES is 0" {
 		t.Errorf("got %v", found)
 	}
-	if _, found := load(t, map[string]string{"T_URL": "", "T_LANES": "0"}); len(found) != 1 || found[0].What != "T_URL is needed" {
+	if _, found := load(t, map[string]string{"T_URL": "", "T_LANES": "0", "T_LANEZ": "1"}); len(found) != 3 || found[0].What != "T_URL is needed" || found[1].What != "T_LANES is 0" || found[2].What != "T_LANEZ is not a setting" {
 		t.Errorf("got %v", found)
 	}
 }

@@ -27,7 +27,7 @@ func run(ctx context.Context) error {
 	rows := flag.Int("rows", 500_000, "rows of the large transaction and of the backfill")
 	pairs := flag.Int("pairs", 5, "turns of each side")
 	what := flag.String("what", "stream,small,backfill", "workloads")
-	out := flag.String("out", "", "file for the results as well, such as local/bench/RESULTS.md")
+	out := flag.String("out", "local/bench/RESULTS.md", "file for the results, which are printed in any case; empty for none")
 	flag.Parse()
 	report, err := bench.Run(ctx, bench.Options{Rows: *rows, Pairs: *pairs, What: strings.Split(*what, ","), Log: os.Stderr})
 	if err != nil {
@@ -43,7 +43,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(file, "# The pipeline against the walsender\nWritten by `make bench`.")
+	fmt.Fprint(file, "# The pipeline against the walsender\nWritten by `make bench`.\n\n")
 	if err := report.Write(file); err != nil {
 		return err
 	}

@@ -1,0 +1,9 @@
+package backfill_test
+
+import (
+	"testing"
+
+	"freshet/local/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }

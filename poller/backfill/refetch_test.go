@@ -1,0 +1,129 @@
+package backfill_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"freshet/poller/backfill"
+	"freshet/poller/row"
+	"freshet/shared/change"
+)
+
+// asking puts a request and counts in settled when it is.
+func (s *stage) asking(l *row.Layout, settled *atomic.Int32, xid uint32, key ...string) {
+	s.runner.Refetch.Add(backfill.Request{Layout: l, Key: key, XID: xid, Settled: func() { settled.Add(1) }})
+}
+
+func records(p *backfill.Page) (all []string) {
+	for _, r := range p.Rows {
+		all = append(all, string(r.Record))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestRefetch_BringsRowsAndPassesOverThoseThatAreGone(t *testing.T) {
+	s := newStage(t, `CREATE TABLE pairs (a text, b int, v text, PRIMARY KEY (b, a)); INSERT INTO pairs VALUES ('x''"', -1, 'one'), ('', 2, NULL), ('z', 3, 'three')`)
+	var settled atomic.Int32
+	l := s.layout("pairs")
+	for _, key := range [][]string{{"-1", `x'"`}, {"2", ""}, {"9", "gone"}, {"-1", `x'"`}} {
+		s.asking(l, &settled, 3, key...)
+	}
+	s.run()
+	p := s.page()
+	if got, want := records(p), []string{`{"a":"","b":2,"v":null}`, `{"a":"x'\"","b":-1,"v":"one"}`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if p.Action != change.Update {
+		t.Errorf("they are a %s, want an update", p.Action)
+	}
+	if settled.Load() != 0 || s.runner.Idle() {
+		t.Error("settled before the page was")
+	}
+	s.settle(p)
+	if settled.Load() != 4 || !s.runner.Idle() {
+		t.Errorf("%d of 4 are settled", settled.Load())
+	}
+}
+
+func TestRefetch_AllAreGone(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY)`)
+	var settled atomic.Int32
+	s.asking(s.layout("a"), &settled, 3, "1")
+	s.run()
+	p := s.page()
+	if len(p.Rows) != 0 || !p.Snapshot.Sees(3) {
+		t.Errorf("got %d rows and a snapshot that sees nothing", len(p.Rows))
+	}
+	s.settle(p)
+	if settled.Load() != 1 {
+		t.Error("it was not settled")
+	}
+}
+
+func TestRefetch_EachTableHasItsPages(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a SELECT generate_series(1, 100); CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1)`)
+	var settled atomic.Int32
+	a, b := s.layout("a"), s.layout("b")
+	for i := range 50 {
+		s.asking(a, &settled, 3, strconv.Itoa(i+1))
+	}
+	s.asking(b, &settled, 3, "1")
+	s.asking(a, &settled, 3, "60")
+	s.run()
+	rows := map[string]int{}
+	for settled.Load() < 52 {
+		p := s.page()
+		rows[p.Layout.Table.Name] += len(p.Rows)
+		s.settle(p)
+	}
+	if rows["a"] != 51 || rows["b"] != 1 {
+		t.Errorf("got %v", rows)
+	}
+}
+
+// The update is in the log before others can see it.
+func TestRefetch_WaitsUntilTheUpdateIsVisible(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a VALUES (1, 'old')`)
+	writer := s.connect()
+	tx, err := writer.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var xid uint64
+	if err := tx.QueryRow(t.Context(), `UPDATE a SET v = 'new' RETURNING pg_current_xact_id()::text::bigint`).Scan(&xid); err != nil {
+		t.Fatal(err)
+	}
+	var settled atomic.Int32
+	s.asking(s.layout("a"), &settled, uint32(xid), "1")
+	s.run()
+	asked := fmt.Sprintf(`SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND query LIKE '%%pg_current_snapshot%%'`, s.runner.Conn.PID())
+	s.wait("the runner to look", func() bool { return s.Text(asked) == "1" })
+	if s.runner.Pages.Find(session+"/1") != nil {
+		t.Fatal("the row was read although its update could not be seen")
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := s.page()
+	if got, want := records(p), []string{`{"id":1,"v":"new"}`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The stream shows a table as it was; the row is read as it is now, and so are its columns.
+func TestRefetch_AColumnIsGoneByNow(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY, gone text, v text); INSERT INTO a VALUES (1, 'x', 'y')`)
+	then := s.layout("a")
+	s.Exec(`ALTER TABLE a DROP gone; ALTER TABLE a RENAME v TO w; ALTER TABLE a ADD n int DEFAULT 5`)
+	s.runner.Layouts = map[string]*row.Layout{"public.a": s.layout("a")}
+	var settled atomic.Int32
+	s.asking(then, &settled, 3, "1")
+	s.run()
+	if got, want := records(s.page()), []string{`{"id":1,"w":"y","n":5}`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
