@@ -40,7 +40,9 @@ func (l *life) receive(ctx context.Context) error {
 		rest.Event()
 		if l.stream.Drained() {
 			l.lanes.Flush()
-			if d := rest.Due(time.Now()); d > 0 {
+			d := rest.Due(time.Now())
+			l.delivery.Busy.Store(rest.Busy())
+			if d > 0 {
 				time.Sleep(d)
 			}
 		}

@@ -9,6 +9,8 @@ type Chunk struct {
 	Last change.Position
 	// Alone marks a message that must not share its batch: a truncate.
 	Alone bool
+	// Full says that the chunk was closed because it had reached a limit.
+	Full bool
 	// Backfills travel in the fence of the batch.
 	Backfills map[string]change.Backfill
 	ends      []int // where each message ends in Body

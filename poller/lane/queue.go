@@ -58,6 +58,7 @@ func (q *Queue) End(at change.Position) {
 
 // close moves the open chunk behind the full ones.
 func (q *Queue) close() {
+	q.open.Full = true
 	q.full = append(q.full, q.open)
 	q.open, q.ready = nil, false
 }

@@ -8,6 +8,7 @@ import "time"
 type Rest struct {
 	began  time.Time
 	events int
+	busy   bool
 }
 
 // How many events a millisecond make a busy stream, and how long a rest is. Go's timers are no finer than that while nothing else runs.
@@ -25,10 +26,13 @@ func (r *Rest) Due(now time.Time) time.Duration {
 	if passed < pause {
 		return 0
 	}
-	many := float64(r.events) >= busy*passed.Seconds()*1000
+	r.busy = float64(r.events) >= busy*passed.Seconds()*1000
 	r.began, r.events = now, 0
-	if many {
+	if r.busy {
 		return pause
 	}
 	return 0
 }
+
+// Busy says whether the stream was busy when that was last looked at.
+func (r *Rest) Busy() bool { return r.busy }

@@ -33,6 +33,8 @@ type Delivery struct {
 	Nudge chan struct{}
 	// Closing makes a seal go out at once, replay window or not.
 	Closing atomic.Bool
+	// Busy says that rows come in masses, so that larger batches matter more than a few milliseconds.
+	Busy atomic.Bool
 
 	pacer pacer
 }
@@ -67,8 +69,12 @@ func (d *Delivery) lane(ctx context.Context, number int) error {
 	for {
 		chunk, wait := c.next(queue, time.Now())
 		if chunk != nil {
+			began := time.Now()
 			if err := c.carry(ctx, chunk); err != nil {
 				return err
+			}
+			if !chunk.Full {
+				c.pacer.took(time.Since(began))
 			}
 			d.Tracker.Settle(number) // first: whoever waits for the lanes to drain looks at it next
 			d.Lanes.Release(chunk)
@@ -98,7 +104,7 @@ func (c *carrier) next(queue *lane.Queue, now time.Time) (chunk *lane.Chunk, wai
 		return nil, 0
 	}
 	if c.turn.IsZero() {
-		c.turn = c.pacer.reserve(now)
+		c.turn = c.pacer.reserve(now, c.Busy.Load())
 	}
 	if wait = c.turn.Sub(now); wait > 0 {
 		return nil, wait
