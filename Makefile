@@ -7,10 +7,14 @@ SHELL := /bin/bash
 RATE     ?= 200
 FUZZTIME ?= 20s
 
-# Where make run says its servers are; without it psql, redis and load go to those of make up.
+# Where make run says its servers are; without it load, psql and redis go to make up, the last two inside its containers.
 RUNNING := bin/running.env
+# The Dockerfiles keep caches in mounts; docker before 23 builds those only when told to use BuildKit.
+export DOCKER_BUILDKIT := 1
+export COMPOSE_DOCKER_CLI_BUILD := 1
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -p freshet -f local/compose.yaml
-SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop REDIS_URL=redis://127.0.0.1:6379; if [ -f $(RUNNING) ]; then . ./$(RUNNING); fi
+NOTTY   := $(shell [ -t 0 ] || echo -T)
+SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop; if [ -f $(RUNNING) ]; then . ./$(RUNNING); fi
 
 .PHONY: help run test build unit e2e fuzz bench lint fmt generate up down logs load psql redis images clean servers
 
@@ -70,10 +74,12 @@ load: ## Sell in the shop of make run or make up (RATE=200)
 	@$(SERVERS); export DATABASE_URL; go run ./local/stack/cmd/shop -rate $(RATE)
 
 psql: ## Open psql on the database of make run or make up
-	@$(SERVERS); exec psql "$$DATABASE_URL"
+	@if [ -f $(RUNNING) ]; then . ./$(RUNNING); exec psql "$$DATABASE_URL"; fi; \
+	exec $(COMPOSE) exec $(NOTTY) postgres psql --username=postgres shop
 
 redis: ## Open redis-cli on the Redis of make run or make up
-	@$(SERVERS); exec redis-cli -u "$$REDIS_URL"
+	@if [ -f $(RUNNING) ]; then . ./$(RUNNING); exec redis-cli -u "$$REDIS_URL"; fi; \
+	exec $(COMPOSE) exec $(NOTTY) redis redis-cli
 
 images: ## Build both container images
 	docker build -f Dockerfile.poller -t freshet-poller .
