@@ -199,7 +199,7 @@ func (l *life) openSession(ctx context.Context, request exchange.OpenRequest) (*
 }
 
 func (l *life) build(ctx context.Context, session *sink.Session) error {
-	l.tracker = ack.NewTracker(l.config.Lanes.Lanes, l.confirmed, func(change.LSN) { l.moved() })
+	l.tracker = ack.NewTracker(l.config.Lanes.Lanes, l.confirmed, l.moved)
 	l.lanes = lane.NewSet(l.config.Lanes.Limits, l.tracker.Opened)
 	l.delivery = &sink.Delivery{
 		Config: l.config.Sink.Config, Client: l.client, Session: session, Lanes: l.lanes, Tracker: l.tracker,
@@ -235,7 +235,7 @@ func (l *life) read(t change.Table, rows int) {
 	l.metrics.BackfillRows.WithLabelValues(t.String()).Add(float64(rows))
 }
 
-// moved is called when more is settled: it may be sealed, and reported as applied.
+// moved is called when more is settled or applied: it may be sealed, and reported.
 func (l *life) moved() {
 	l.wake()
 	l.kick()
@@ -253,12 +253,12 @@ func offer(to chan<- struct{}) {
 	}
 }
 
-// Settled is what is in Redis. While no session is open that is what was confirmed.
-func (l *life) Settled() change.LSN {
+// Applied is what Redis shows. While no session is open that is what was confirmed.
+func (l *life) Applied() change.LSN {
 	if l.session.Load() == nil {
 		return l.confirmed
 	}
-	return l.tracker.Settled()
+	return l.tracker.Applied()
 }
 
 // Confirmable is what may be confirmed to Postgres.

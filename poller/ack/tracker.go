@@ -1,4 +1,5 @@
-// Package ack turns deliveries that finish in any order into the one LSN below which everything is settled.
+// Package ack turns deliveries that finish in any order into two LSNs: one below which everything is settled, and one, at or beyond
+// it, below which Redis shows nothing old.
 package ack
 
 import (
@@ -14,12 +15,15 @@ import (
 type Tracker struct {
 	mu      sync.Mutex
 	lanes   []fifo[uint64] // per lane, the first index of each unsettled batch, oldest first
-	holds   fifo[*Hold]
+	holds   fifo[*Hold]    // until they are released
+	stale   fifo[*Hold]    // until they are blanked or released
 	marks   fifo[mark]
+	passed  int // marks at the front that count for applied
 	calls   fifo[call]
 	next    uint64 // index of the next message
 	settled change.LSN
-	reached func(change.LSN)
+	applied change.LSN
+	reached func()
 }
 
 type mark struct {
@@ -35,13 +39,14 @@ type call struct {
 
 // Hold keeps marks behind it from counting although no lane carries its message yet.
 type Hold struct {
-	index    uint64
-	released bool
+	index             uint64
+	blanked, released bool
 }
 
-// NewTracker begins at an LSN that is known to be settled. reached, when not nil, is called after each advance, outside of the lock.
-func NewTracker(lanes int, start change.LSN, reached func(change.LSN)) *Tracker {
-	return &Tracker{lanes: make([]fifo[uint64], lanes), settled: start, reached: reached}
+// NewTracker begins at an LSN that is known to be settled. reached, when not nil, is called after each advance of Settled or Applied,
+// outside of the lock.
+func NewTracker(lanes int, start change.LSN, reached func()) *Tracker {
+	return &Tracker{lanes: make([]fifo[uint64], lanes), settled: start, applied: start, reached: reached}
 }
 
 // Next counts a message and returns its index.
@@ -75,6 +80,7 @@ func (t *Tracker) Mark(lsn change.LSN, at time.Time) {
 		if last.at.IsZero() {
 			last.at = at
 		}
+		t.passed = min(t.passed, len(t.marks.all())-1) // it says more now
 	} else {
 		t.marks.push(mark{before: t.next, lsn: lsn, at: at})
 	}
@@ -96,13 +102,22 @@ func (t *Tracker) Hold() *Hold {
 	h := &Hold{index: t.next}
 	t.next++
 	t.holds.push(h)
+	t.stale.push(h)
 	return h
+}
+
+// Blank says that the key of the hold's message is not in Redis any more: nobody reads an old value there. Applied goes on; Settled waits
+// for Release, since a key that is missing is still to be written.
+func (t *Tracker) Blank(h *Hold) {
+	t.mu.Lock()
+	h.blanked = true
+	t.advance()
 }
 
 // Release ends a hold.
 func (t *Tracker) Release(h *Hold) {
 	t.mu.Lock()
-	h.released = true
+	h.blanked, h.released = true, true
 	for first := t.holds.first(); first != nil && (*first).released; first = t.holds.first() {
 		t.holds.pop()
 	}
@@ -114,6 +129,14 @@ func (t *Tracker) Settled() change.LSN {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.settled
+}
+
+// Applied is the LSN below which Redis shows nothing old: all is settled but for keys that are missing until their rows were read
+// again. It is at or beyond Settled and never goes back. After a crash the slot must still send what lies between the two.
+func (t *Tracker) Applied() change.LSN {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.applied
 }
 
 // Idle says whether nothing is unsettled.
@@ -147,33 +170,43 @@ func (t *Tracker) carried() uint64 {
 }
 
 // oldest is the lowest unsettled index.
-func (t *Tracker) oldest() uint64 {
-	oldest := t.carried()
-	if first := t.holds.first(); first != nil {
-		oldest = min(oldest, (*first).index)
+func (t *Tracker) oldest() uint64 { return before(t.carried(), &t.holds) }
+
+// before is the lower of an index and the first hold's.
+func before(index uint64, holds *fifo[*Hold]) uint64 {
+	if first := holds.first(); first != nil {
+		return min(index, (*first).index)
 	}
-	return oldest
+	return index
 }
 
 // advance passes the marks that count now. It releases the lock, which the caller took, before it calls anybody.
 func (t *Tracker) advance() {
-	before := t.settled
-	oldest, carried := t.oldest(), t.carried()
+	settled, applied := t.settled, t.applied
+	for first := t.stale.first(); first != nil && (*first).blanked; first = t.stale.first() {
+		t.stale.pop()
+	}
+	carried := t.carried()
+	shown, oldest := before(carried, &t.stale), before(carried, &t.holds)
+	for marks := t.marks.all(); t.passed < len(marks) && marks[t.passed].before <= shown; t.passed++ {
+		t.applied = max(t.applied, marks[t.passed].lsn)
+	}
 	for m := t.marks.first(); m != nil && m.before <= oldest; m = t.marks.first() {
 		t.settled = max(t.settled, m.lsn)
 		t.marks.pop()
+		t.passed--
 	}
 	var calls []func()
 	for c := t.calls.first(); c != nil && c.before <= carried; c = t.calls.first() {
 		calls = append(calls, c.done)
 		t.calls.pop()
 	}
-	now := t.settled
+	moved := t.settled > settled || t.applied > applied
 	t.mu.Unlock()
 	for _, call := range calls {
 		call()
 	}
-	if now > before && t.reached != nil {
-		t.reached(now)
+	if moved && t.reached != nil {
+		t.reached()
 	}
 }

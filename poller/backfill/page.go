@@ -18,9 +18,11 @@ import (
 type Page struct {
 	ID       string
 	Layout   *row.Layout
-	Action   change.Action // read; update for rows that complete updates
+	Action   change.Action // read; update for rows that complete updates; delete for keys that are removed until they can be completed
 	Snapshot Snapshot
-	Rows     []Row
+	// But names transactions whose touch does not keep a row out of the page although the snapshot does not see them.
+	But  []uint32
+	Rows []Row
 	// Settled is called when the page's rows are in Redis.
 	Settled func()
 

@@ -13,7 +13,11 @@ import (
 
 // Refetch holds updates that left out an unchanged TOAST value, until their rows have been read again. The row's columns cannot be
 // completed one by one: the missing value may have been changed since by a later transaction, and a mixture of two versions is a row
-// that never was. So the whole row is read, as a page, and takes its place in the stream at the page's mark. Safe for concurrent use.
+// that never was. So the whole row is read, as a page, and takes its place in the stream at the page's mark.
+//
+// A row cannot be read before its update is visible, and that may wait for us: a commit with synchronous_commit = remote_apply stays
+// invisible until we report it as applied. So a key whose row cannot be read soon is removed first: a miss is honest, an old value is not.
+// Safe for concurrent use.
 type Refetch struct {
 	mu    sync.Mutex
 	asked []Request
@@ -28,12 +32,17 @@ type Request struct {
 	Layout *row.Layout
 	Key    []string
 	XID    uint32 // of the update: the snapshot has to see it
+	// Blanked is called when the key was removed because the update is not visible yet; Settled follows.
+	Blanked func()
 	// Settled is called when the row as it is then is in Redis, or gone.
 	Settled func()
+
+	at time.Time
 }
 
 // Add asks for a row.
 func (f *Refetch) Add(q Request) {
+	q.at = time.Now()
 	f.mu.Lock()
 	f.asked = append(f.asked, q)
 	f.mu.Unlock()
@@ -41,6 +50,13 @@ func (f *Refetch) Add(q Request) {
 	case f.added <- struct{}{}:
 	default:
 	}
+}
+
+// again puts requests to the front.
+func (f *Refetch) again(all []Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(all, f.asked...)
 }
 
 // Empty says that no row waits.
@@ -66,34 +82,66 @@ func (f *Refetch) Take(most int) []Request {
 // The rows that need this are wide ones, so a page takes few of them.
 const mostRefetched = 32
 
-// unseenPause is how long to wait for a transaction that is in the log but not visible yet: usually microseconds, longer only when a
-// synchronous standby answers late.
-const unseenPause = time.Millisecond
+// visibleWithin is how long to wait for a transaction that is in the log but not visible yet, with looks in between. It takes
+// microseconds, unless it waits for a standby, or for us.
+const (
+	visibleWithin = 200 * time.Millisecond
+	betweenLooks  = time.Millisecond
+)
 
-// refetch reads some rows again and sends them on their way.
+// asideEvery is how often to look whether rows that were put aside can be read.
+const asideEvery = 5 * time.Millisecond
+
+// refetch reads some rows again and sends them on their way. Those that cannot be read soon are put aside.
 func (r *Runner) refetch(ctx context.Context) error {
 	asked := r.Refetch.Take(mostRefetched)
+	until := asked[len(asked)-1].at.Add(visibleWithin) // the youngest
+	for {
+		now, err := CurrentSnapshot(ctx, r.Conn)
+		if err != nil {
+			return err
+		}
+		seen, unseen := split(asked, now)
+		late := !time.Now().Before(until)
+		if len(unseen) > 0 && late {
+			if err := r.blank(ctx, unseen, now); err != nil {
+				return err
+			}
+		}
+		if len(unseen) == 0 || late {
+			return r.fetch(ctx, seen)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(betweenLooks):
+		}
+	}
+}
+
+// split tells the requests whose updates every snapshot from now on sees from the others.
+func split(asked []Request, now Snapshot) (seen, unseen []Request) {
+	for _, q := range asked {
+		if now.Sees(q.XID) {
+			seen = append(seen, q)
+		} else {
+			unseen = append(unseen, q)
+		}
+	}
+	return seen, unseen
+}
+
+// fetch reads rows whose updates are visible.
+func (r *Runner) fetch(ctx context.Context, asked []Request) error {
+	if len(asked) == 0 {
+		return nil
+	}
 	s := source{layout: r.current(asked[0].Layout)}
 	var keys []string
 	for _, q := range asked {
 		keys = append(keys, q.Key...)
 	}
-	sql := s.queryKeys(len(asked))
-	for {
-		seen, err := r.seesAll(ctx, asked)
-		if err != nil {
-			return err
-		}
-		if seen {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(unseenPause):
-		}
-	}
-	page, err := s.read(ctx, r.Conn, sql, keys, math.MaxInt)
+	page, err := s.read(ctx, r.Conn, s.queryKeys(len(asked)), keys, math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -111,6 +159,40 @@ func (r *Runner) refetch(ctx context.Context) error {
 	return r.send(ctx, page)
 }
 
+// blank removes the keys of rows that cannot be read yet, and puts the requests aside until they can. A key stays when a transaction that
+// could only come after theirs has written it already: its value is as new as can be, and the page that follows may leave it out.
+func (r *Runner) blank(ctx context.Context, asked []Request, now Snapshot) error {
+	page := &Page{Layout: asked[0].Layout, Action: change.Delete, Snapshot: now}
+	for _, q := range asked {
+		if !slices.Contains(page.But, q.XID) {
+			page.But = append(page.But, q.XID)
+		}
+		t := q.Layout.KeyTuple(q.Key)
+		page.Rows = append(page.Rows, Row{Record: q.Layout.AppendKey(nil, t), Key: q.Layout.Key(nil, t)})
+	}
+	page.Settled = func() {
+		for _, q := range asked {
+			q.Blanked()
+		}
+	}
+	r.aside = append(r.aside, asked...)
+	r.waiting.Store(int32(len(r.aside)))
+	return r.send(ctx, page)
+}
+
+// lookAside asks again for the rows put aside whose updates are visible by now.
+func (r *Runner) lookAside(ctx context.Context) error {
+	now, err := CurrentSnapshot(ctx, r.Conn)
+	if err != nil {
+		return err
+	}
+	var seen []Request
+	seen, r.aside = split(r.aside, now)
+	r.Refetch.again(seen)
+	r.waiting.Store(int32(len(r.aside)))
+	return nil
+}
+
 // current is the table as it is now, not as it was at the stream's place: a row that is read now has the columns of now, and those of then
 // may be gone. The key's columns must be the same, since the rows are asked for by them.
 func (r *Runner) current(then *row.Layout) *row.Layout {
@@ -118,18 +200,4 @@ func (r *Runner) current(then *row.Layout) *row.Layout {
 		return now
 	}
 	return then
-}
-
-// seesAll says whether every snapshot from now on sees the updates that were asked for.
-func (r *Runner) seesAll(ctx context.Context, asked []Request) (bool, error) {
-	now, err := CurrentSnapshot(ctx, r.Conn)
-	if err != nil {
-		return false, err
-	}
-	for _, q := range asked {
-		if !now.Sees(q.XID) {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -49,6 +49,8 @@ type Runner struct {
 	inFlight atomic.Int32
 	free     chan struct{} // a page was settled
 	left     atomic.Int32  // tables that are not done
+	aside    []Request     // rows to fetch again once their updates are visible
+	waiting  atomic.Int32  // how many these are
 }
 
 // Prepare must be called before anything else.
@@ -60,7 +62,7 @@ func (r *Runner) Prepare() *Runner {
 
 // Idle says that no table is left and no row waits to be fetched again.
 func (r *Runner) Idle() bool {
-	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.Refetch.Empty()
+	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.waiting.Load() == 0 && r.Refetch.Empty()
 }
 
 // refreshEvery is how often what Recent remembers is pruned when no page does it on its way.
@@ -72,6 +74,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer tick.Stop()
 	walks := r.walks()
 	for {
+		var aside <-chan time.Time
+		if len(r.aside) > 0 {
+			if err := r.lookAside(ctx); err != nil {
+				return err
+			}
+			aside = time.After(asideEvery)
+		}
 		room := int(r.inFlight.Load()) < r.Limits.BackfillPages
 		switch {
 		case room && !r.Refetch.Empty():
@@ -94,6 +103,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case <-r.free:
 		case <-r.Refetch.added:
+		case <-aside:
 		case <-tick.C:
 			if err := r.refresh(ctx); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ type stage struct {
 	notes []change.Backfill
 	next  int // number of the next page
 	sizes []int
+
+	blanked atomic.Int32 // requests
 }
 
 func newStage(t *testing.T, tables string) *stage {

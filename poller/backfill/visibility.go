@@ -150,13 +150,13 @@ type Unseen struct {
 	tables map[uint64]struct{}
 }
 
-// Unseen collects it for one page.
-func (r *Recent) Unseen(s Snapshot) Unseen {
+// Unseen collects it for one page, but for some transactions.
+func (r *Recent) Unseen(s Snapshot, but ...uint32) Unseen {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	u := Unseen{hash: r.hash}
 	for _, t := range r.recent {
-		if s.Sees(t.xid) {
+		if s.Sees(t.xid) || slices.Contains(but, t.xid) {
 			continue
 		}
 		if u.keys == nil {

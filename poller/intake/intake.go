@@ -230,7 +230,8 @@ func (in *Intake) refetch(t *table, r pgoutput.Tuple) error {
 	}
 	hold := in.Tracker.Hold()
 	in.Metrics.Refetched.Inc()
-	in.Refetch.Add(backfill.Request{Layout: t.layout, Key: t.layout.KeyTexts(r), XID: in.tx.ID, Settled: func() { in.Tracker.Release(hold) }})
+	in.Refetch.Add(backfill.Request{Layout: t.layout, Key: t.layout.KeyTexts(r), XID: in.tx.ID,
+		Blanked: func() { in.Tracker.Blank(hold) }, Settled: func() { in.Tracker.Release(hold) }})
 	return nil
 }
 
@@ -360,7 +361,7 @@ func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
 
 func (in *Intake) page(p *backfill.Page) {
 	t := in.newTable(p.Layout)
-	unseen := in.Recent.Unseen(p.Snapshot)
+	unseen := in.Recent.Unseen(p.Snapshot, p.But...)
 	for _, r := range p.Rows {
 		if unseen.Touched(p.Layout.Seed(), r.Key.Bytes) {
 			continue // the stream has brought something newer

@@ -187,3 +187,37 @@ func TestPages_ARowReadAgainEndsItsOwnWait(t *testing.T) {
 	b.wantSettled(0x328)
 	b.wantSent(read("full", "5"), `update products {"id":1,"name":"old","about":null}`)
 }
+
+// A key is removed when its row cannot be read yet; not when the stream has brought what could only come after.
+func TestPages_RemoveKeysUntilTheirRowsCanBeRead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after []byte // of a transaction that no snapshot sees yet
+		want  []string
+	}{
+		{"nothing since", foreign.insert("1", "x"), []string{`delete products {"id":1}`}},
+		{"written since", products.insert("1", "new", nil), []string{`insert products {"id":1,"name":"new","about":null}`}},
+	} {
+		b := newBench(t, 4, exchange.OpenResponse{})
+		b.announce(0x200)
+		b.feed(transaction(0x300, 1002, products.update("1", "Mug", toast))...)
+		asked := b.refetch.Take(10)
+		tuple := asked[0].Layout.KeyTuple(asked[0].Key)
+		b.pages.Add(&backfill.Page{
+			ID: session + "/1", Layout: asked[0].Layout, Action: change.Delete, Snapshot: horizon(t, "1002:1003:1002"), But: []uint32{1002}, Settled: asked[0].Blanked,
+			Rows: []backfill.Row{{Record: asked[0].Layout.AppendKey(nil, tuple), Key: asked[0].Layout.Key(nil, tuple)}},
+		})
+		b.feed(transaction(0x310, 1003, c.after)...)
+		b.feed(transaction(0x320, 1004, mark(1))...)
+		if b.tracker.Applied() != 0x208 {
+			t.Errorf("%s: applied is %s before the key was removed", c.name, b.tracker.Applied())
+		}
+		b.deliver()
+		b.wantSent(c.want...)
+		if b.wantSettled(0x208); b.tracker.Applied() != 0x328 {
+			t.Errorf("%s: applied is %s", c.name, b.tracker.Applied())
+		}
+		asked[0].Settled()
+		b.wantSettled(0x328)
+	}
+}

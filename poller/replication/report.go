@@ -9,7 +9,7 @@ import (
 
 // Progress is what a report says.
 type Progress interface {
-	Settled() change.LSN
+	Applied() change.LSN // Redis shows nothing older
 	Confirmable(now time.Time) change.LSN
 }
 
@@ -54,7 +54,7 @@ func (r *Reporter) Run(ctx context.Context) error {
 
 // Report sends one report now.
 func (r *Reporter) Report() error {
-	received, applied, confirmed := r.Stream.Received(), r.Progress.Settled(), r.Progress.Confirmable(time.Now())
+	received, applied, confirmed := r.Stream.Received(), r.Progress.Applied(), r.Progress.Confirmable(time.Now())
 	if err := r.Stream.Report(received, applied, confirmed); err != nil {
 		return err
 	}

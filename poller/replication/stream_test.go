@@ -219,7 +219,7 @@ type held struct {
 	up        bool // confirm all that was received
 }
 
-func (h *held) Settled() change.LSN { return h.stream.Received() }
+func (h *held) Applied() change.LSN { return h.stream.Received() }
 
 func (h *held) Confirmable(time.Time) change.LSN {
 	if h.up {

@@ -171,3 +171,15 @@ func (l *Layout) KeyTexts(t pgoutput.Tuple) []string {
 	}
 	return texts
 }
+
+// KeyTuple is a row of which only the primary key is known, by its parts in the order of the primary key.
+func (l *Layout) KeyTuple(texts []string) pgoutput.Tuple {
+	t := make(pgoutput.Tuple, len(l.names))
+	for i := range t {
+		t[i].Kind = pgoutput.Null
+	}
+	for i, at := range l.key {
+		t[at] = pgoutput.Value{Kind: pgoutput.Text, Text: []byte(texts[i])}
+	}
+	return t
+}

@@ -79,7 +79,7 @@ func begin(t *testing.T, c sink.Config, e *endpoint) *scene {
 	}
 	s := &scene{t: t, waiting: &sink.Waiting{}, ended: make(chan error, 1)}
 	nudge := make(chan struct{}, 1)
-	s.tracker = ack.NewTracker(2, 100, func(change.LSN) {
+	s.tracker = ack.NewTracker(2, 100, func() {
 		select {
 		case nudge <- struct{}{}:
 		default:
