@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 RATE     ?= 200
 FUZZTIME ?= 20s
+MINUTES  ?= 5
 
 # Where make run says its servers are; without it load, psql and redis go to make up, the last two inside its containers.
 RUNNING := bin/running.env
@@ -16,7 +17,7 @@ COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 NOTTY   := $(shell [ -t 0 ] || echo -T)
 SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop; if [ -f $(RUNNING) ]; then . ./$(RUNNING); fi
 
-.PHONY: help run test build unit e2e fuzz bench lint fmt generate up down logs load psql redis images clean servers
+.PHONY: help run test build unit e2e soak fuzz bench lint fmt generate up down logs load psql redis images clean servers
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,10 @@ unit: ## Run the quick tests: not those of both programs together
 
 e2e: servers ## Run both programs against real servers, with faults
 	FRESHET_REQUIRE_SERVERS=1 go test -race -timeout 20m -count=1 ./local/e2e/...
+
+soak: servers ## Mix random loads and faults for MINUTES (5); SEED=n repeats the choices
+	FRESHET_SOAK=1 FRESHET_SOAK_MINUTES=$(MINUTES) FRESHET_SOAK_SEED=$(SEED) FRESHET_REQUIRE_SERVERS=1 \
+		go test -race -v -count=1 -timeout $$(( $(MINUTES) + 20 ))m -run '^TestSoak$$' ./local/e2e
 
 fuzz: ## Run each fuzz target for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u | while read -r dir; do \
