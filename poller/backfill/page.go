@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -121,11 +122,18 @@ func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args 
 		p.last = s.layout.KeyTexts(tuple)
 	}
 	if _, err := result.Close(); err != nil {
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == "55P03" { // lock_not_available
+			return nil, errLocked
+		}
 		return nil, fmt.Errorf("read a page of %s: %w", s.layout.Table, err)
 	}
 	p.cut(ends, keyEnds, lanes)
 	return p, nil
 }
+
+// errLocked says that the table is locked, and that its rows can be read later.
+var errLocked = errors.New("the table is locked")
 
 // cut makes rows of the buffers, which do not move any more.
 func (p *Page) cut(ends, keyEnds []int, lanes []uint64) {

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -142,6 +143,10 @@ func (r *Runner) fetch(ctx context.Context, asked []Request) error {
 		keys = append(keys, q.Key...)
 	}
 	page, err := s.read(ctx, r.Conn, s.queryKeys(len(asked)), keys, math.MaxInt)
+	if errors.Is(err, errLocked) {
+		r.setAside(asked)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -175,9 +180,13 @@ func (r *Runner) blank(ctx context.Context, asked []Request, now Snapshot) error
 			q.Blanked()
 		}
 	}
+	r.setAside(asked)
+	return r.send(ctx, page)
+}
+
+func (r *Runner) setAside(asked []Request) {
 	r.aside = append(r.aside, asked...)
 	r.waiting.Store(int32(len(r.aside)))
-	return r.send(ctx, page)
 }
 
 // lookAside asks again for the rows put aside whose updates are visible by now.

@@ -1,6 +1,7 @@
 package backfill_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -126,6 +127,50 @@ func TestRefetch_RemovesTheKeyOfAnUpdateThatIsNotVisible(t *testing.T) {
 	s.settle(p)
 	if settled.Load() != 1 || !s.runner.Idle() {
 		t.Errorf("settled %d, idle %t", settled.Load(), s.runner.Idle())
+	}
+}
+
+// Whoever has locked a table may wait for us. A page that waits for the lock must not keep a key from being removed.
+func TestRefetch_RemovesKeysWhileAPageWaitsForALock(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a VALUES (1, 'old'), (2, 'x')`)
+	l := s.layout("a")
+	tx, err := s.connect().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var xid uint64
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE a`); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.QueryRow(t.Context(), `UPDATE a SET v = 'new' WHERE id = 1 RETURNING pg_current_xact_id()::text::bigint`).Scan(&xid); err != nil {
+		t.Fatal(err)
+	}
+	s.run(backfill.Task{Layout: l, Progress: change.Backfill{State: change.BackfillPending}})
+	blocked := fmt.Sprintf(`SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event_type = 'Lock'`, s.runner.Conn.PID())
+	s.wait("the page to wait for the lock", func() bool { return s.Text(blocked) == "1" })
+	var settled atomic.Int32
+	s.asking(l, &settled, 3, "2") // its update is visible; the lock is in its way
+	s.asking(l, &settled, uint32(xid), "1")
+	p := s.page()
+	if got, want := records(p), []string{`{"id":1}`}; p.Action != change.Delete || !slices.Equal(got, want) {
+		t.Fatalf("got a %s of %q, want a delete of %q", p.Action, got, want)
+	}
+	s.settle(p)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for settled.Load() < 2 || !s.runner.Idle() {
+		p := s.page()
+		for _, r := range records(p) {
+			seen[string(p.Action)+" "+r] = true
+		}
+		s.settle(p)
+	}
+	for _, want := range []string{`update {"id":1,"v":"new"}`, `update {"id":2,"v":"x"}`, `read {"id":1,"v":"new"}`} {
+		if !seen[want] {
+			t.Errorf("no %s among %v", want, seen)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -68,11 +69,18 @@ func (r *Runner) Idle() bool {
 // refreshEvery is how often what Recent remembers is pruned when no page does it on its way.
 const refreshEvery = time.Second
 
+// lockTimeout bounds the wait for a table that somebody else has locked. Whoever did may be waiting for us to report a commit, and that report
+// for a key that blank is to remove: it must not wait for a page.
+const lockTimeout = "SET lock_timeout = '300ms'"
+
 // Run works until the context ends or the connection fails. Rows to fetch again go before pages of a table.
 func (r *Runner) Run(ctx context.Context) error {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	walks := r.walks()
+	if _, err := r.Conn.Exec(ctx, lockTimeout).ReadAll(); err != nil {
+		return fmt.Errorf("bound the wait for locks: %w", err)
+	}
 	for {
 		var aside <-chan time.Time
 		if len(r.aside) > 0 {
@@ -207,6 +215,9 @@ func (w *walk) step(ctx context.Context, r *Runner) (more bool, err error) {
 		r.Log.Info("backfill begins", logging.Table, w.layout.Table.String())
 	}
 	page, err := w.read(ctx, r.Conn, w.query(w.cursor, w.limit), w.cursor, 2*r.Limits.BackfillPageBytes)
+	if errors.Is(err, errLocked) {
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
