@@ -17,10 +17,11 @@ import (
 // lag is how much of the stream a Redis loses in these tests: far less than the replay window.
 const lag = 2 * time.Second
 
-// mirrored starts both programs on a shop of so many products, and waits until they have arrived.
+// mirrored starts both programs on a shop of so many products, and a hundred that no customer touches, and waits until they have arrived.
 func (r *rig) mirrored(products int) {
 	r.Helper()
 	r.stock(products, products/2)
+	r.exec("INSERT INTO products (id, name) SELECT n, 'to be deleted' FROM generate_series(2000001, 2000100) n")
 	r.start()
 	r.wantBackfilled("public.products", "public.orders")
 	r.wantEqual(patience, "products", "orders")
@@ -31,10 +32,10 @@ func (r *rig) keepBusy(tr *trade) {
 	r.Helper()
 	over := time.After(lag)
 	tr.wantDeals(200)
-	r.exec("DELETE FROM products WHERE id % 7 = 0")
+	r.exec("DELETE FROM products WHERE id > 2000000")
 	r.exec("INSERT INTO products (id, name) SELECT n, 'lost' FROM generate_series(1000001, 1001000) n")
 	eventually(r.T, patience, func() error {
-		_, old := r.get("sequin:products:14")
+		_, old := r.get("sequin:products:2000100")
 		_, fresh := r.get("sequin:products:1001000")
 		if old || !fresh {
 			return errNotYet
@@ -49,7 +50,7 @@ func (r *rig) wantLost(s *server.Redis) {
 	r.Helper()
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2})
 	defer client.Close()
-	if n := client.Exists(r.Context(), "sequin:products:14", "sequin:products:28").Val(); n != 2 {
+	if n := client.Exists(r.Context(), "sequin:products:2000001", "sequin:products:2000100").Val(); n != 2 {
 		r.Fatalf("%d of 2 keys whose delete was to be lost are there: the test shows nothing", n)
 	}
 	if n := client.Exists(r.Context(), "sequin:products:1001000").Val(); n != 0 {
