@@ -66,8 +66,9 @@ func (r *Runner) Idle() bool {
 	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.waiting.Load() == 0 && r.Refetch.Empty()
 }
 
-// refreshEvery is how often what Recent remembers is pruned when no page does it on its way.
-const refreshEvery = time.Second
+// refreshEvery is how often what Recent remembers is pruned when no page does it on its way, and probeEvery how often the connection is
+// tried when there is nothing to prune.
+const refreshEvery, probeEvery = time.Second, 5 * time.Second
 
 // lockTimeout bounds the wait for a table that somebody else has locked. Whoever did may be waiting for us to report a commit, and that report
 // for a key that blank is to remove: it must not wait for a page.
@@ -77,6 +78,8 @@ const lockTimeout = "SET lock_timeout = '300ms'"
 func (r *Runner) Run(ctx context.Context) error {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
 	walks := r.walks()
 	if _, err := r.Conn.Exec(ctx, lockTimeout).ReadAll(); err != nil {
 		return fmt.Errorf("bound the wait for locks: %w", err)
@@ -113,6 +116,15 @@ func (r *Runner) Run(ctx context.Context) error {
 		case <-r.Refetch.added:
 		case <-aside:
 		case <-tick.C:
+			if r.Recent.Empty() {
+				continue
+			}
+			if err := r.refresh(ctx); err != nil {
+				return err
+			}
+		// A server that shuts down ends this connection first, and then waits for the replication connection, which is not read while the lanes
+		// are full: nobody else would notice.
+		case <-probe.C:
 			if err := r.refresh(ctx); err != nil {
 				return err
 			}
@@ -122,9 +134,6 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // refresh takes a new snapshot so that Recent can forget what everybody sees by now.
 func (r *Runner) refresh(ctx context.Context) error {
-	if r.Recent.Empty() {
-		return nil
-	}
 	s, err := CurrentSnapshot(ctx, r.Conn)
 	if err != nil {
 		return err

@@ -348,3 +348,20 @@ func TestRunner_ForgetsWhatEverySnapshotSees(t *testing.T) {
 		return !u.Touched(products, []byte("k2")) && u.Touched(products, []byte("k"))
 	})
 }
+
+// Nothing is to be read, so only the probe can tell.
+func TestRunner_NoticesThatItsConnectionIsGone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes several seconds")
+	}
+	s := newStage(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	s.runner.Prepare()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.runner.Run(ctx) }()
+	s.Exec(fmt.Sprintf("SELECT pg_terminate_backend(%d)", s.runner.Conn.PID()))
+	if err := <-ended; err == nil || ctx.Err() != nil {
+		t.Fatalf("Run ended with %v, want that the connection is gone", err)
+	}
+}
