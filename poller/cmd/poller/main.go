@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -74,7 +76,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if command == "check" {
 		return check(ctx, p, out)
 	}
+	boundMemory(c)
 	return p.Run(ctx)
+}
+
+// boundMemory has garbage collected earlier than usual once the heap is larger than full buffers make it: by itself the runtime lets it
+// grow to twice what is in use. It is a soft limit, and an operator's own, GOMEMLIMIT, has precedence.
+func boundMemory(c poller.Config) {
+	const besideBuffers = 16 << 20
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // -1 only asks
+		debug.SetMemoryLimit(besideBuffers + 2*int64(c.BufferBytes))
+	}
 }
 
 // check prints every finding; warnings alone are no failure.
