@@ -18,7 +18,7 @@ func TestPollerKilledWithinALargeTransaction(t *testing.T) {
 	}
 	t.Parallel()
 	rows, rounds := 30_000, 10
-	if soak {
+	if soaking {
 		rows = 100_000
 	}
 	r := newRig(t, "versions", "CREATE TABLE versions (id int PRIMARY KEY, v bigint NOT NULL, note text NOT NULL)")

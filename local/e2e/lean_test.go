@@ -13,8 +13,8 @@ import (
 	"freshet/local/stack"
 )
 
-// soak has tests take the time that they would like to take.
-var soak = os.Getenv("FRESHET_SOAK") == "1"
+// soaking has tests take the time that they would like to take.
+var soaking = os.Getenv(envSoak) == "1"
 
 // leanPrograms are built without the race detector, which multiplies the memory that a program needs.
 var leanPrograms = sync.OnceValues(func() (stack.Binaries, error) {

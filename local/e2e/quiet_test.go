@@ -144,7 +144,7 @@ func TestFunctionHangsUnderLoad(t *testing.T) {
 	}
 	t.Parallel()
 	during := 30 * time.Second
-	if soak {
+	if soaking {
 		during = 5 * time.Minute
 	}
 	r := newShop(t)

@@ -47,7 +47,7 @@ func (s *soak) forgets(lose func()) {
 
 // TestSoak mixes loads and faults for minutes. At quiet points everything must be equal; at no time may a counter go back.
 func TestSoak(t *testing.T) {
-	if os.Getenv(envSoak) != "1" {
+	if !soaking {
 		t.Skip("runs for minutes: make soak MINUTES=5 SEED=1")
 	}
 	minutes, err := strconv.ParseFloat(os.Getenv(envSoakMinutes), 64)
