@@ -21,7 +21,9 @@ func TestRunOnceAndExit(t *testing.T) {
 			tr.close()
 			r.exec("UPDATE orders SET quantity = quantity + 1")
 			r.once() // a backlog
-			r.once() // nothing
+			if idle != "5s" || soak {
+				r.once() // nothing
+			}
 		})
 	}
 }
