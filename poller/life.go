@@ -106,6 +106,9 @@ func (l *life) afterConnect(ctx context.Context, source replication.Config) (err
 		return err
 	}
 	l.tables = newTables(l.survey.Tables)
+	if l.tables.shapes, err = shapes(ctx, l.catalog, l.survey.Tables); err != nil {
+		return err
+	}
 	l.reporter = &replication.Reporter{Stream: l.stream, Progress: l, Every: every, Kick: make(chan struct{}, 1), Seen: l.seen}
 	return nil
 }
@@ -176,13 +179,17 @@ func (l *life) open(ctx context.Context) error {
 	source := change.Source{System: l.stream.System, Timeline: l.stream.Timeline, Database: l.stream.Database, Slot: l.config.Slot}
 	request := exchange.OpenRequest{
 		Sink: l.config.Sink.Sink, Session: sink.NewID(), Source: source, Lanes: l.config.Lanes.Lanes, Confirmed: l.confirmed,
-		Backfill: l.config.Backfill.Backfill == backfillInitial, Tables: l.tables.shapes(),
+		Backfill: l.config.Backfill.Backfill == backfillInitial, Tables: l.tables.shapes,
 	}
 	session, err := l.openSession(ctx, request)
 	if err != nil {
 		return err
 	}
 	l.log.Info("session opened", logging.Session, session.ID, logging.Sink, session.Sink, "found", string(session.Opened.Found), logging.LSN, l.confirmed.String())
+	for _, table := range session.Opened.Abandoned {
+		l.log.Warn("keys of a table are not followed any more", logging.Table, table, "why", "POLLER_TABLES does not name it, or it was dropped or renamed",
+			"fix", "name it again; or remove its keys by posting a truncate of it to the function, as local/batches/4-truncate.json does")
+	}
 	l.metrics.Sessions.WithLabelValues(string(session.Opened.Found)).Inc()
 	l.tables.plan = session.Opened.Plan
 	l.started = true
@@ -219,6 +226,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	runner := &backfill.Runner{
 		Conn: l.rows.PgConn(), Session: session.ID, Tasks: tasks, Layouts: l.tables.layouts, Limits: l.config.Backfill.Limits, Pages: pages, Recent: recent, Refetch: refetch,
 		Note: l.note, Read: l.read, Log: l.log,
+		Inspect: func(ctx context.Context) error { return l.unaltered(ctx, l.rows) },
 	}
 	l.runner = runner.Prepare()
 	l.session.Store(session) // from here on reports tell of its progress

@@ -121,6 +121,8 @@ func (p *Poller) explain(err error, wait time.Duration) time.Duration {
 		why = &problem.Error{What: "the sink lost something it had acknowledged", Why: "Redis was emptied, restored or failed over", Fix: "nothing to do: a new session finds out what is missing"}
 	case errors.Is(err, sink.ErrFenced):
 		why = &problem.Error{What: "another session has taken over the sink", Why: "a second poller uses the same sink", Fix: "stop it, or give it another POLLER_SINK"}
+	case errors.Is(err, errAltered):
+		why = &problem.Error{What: "the tables are looked at afresh", Why: err.Error(), Fix: "nothing to do: rows whose form has changed are read again"}
 	case errors.Is(err, replication.ErrServerStopping):
 		why = &problem.Error{What: "Postgres is shutting down", Why: "the connection was given up so that it can"}
 	case errors.As(err, &one):

@@ -63,7 +63,7 @@ func (l *life) clear(ctx context.Context) error {
 		if l.config.Backfill.Backfill == backfillOff {
 			next.State = change.BackfillOff
 		}
-		l.log.Warn("clearing the keys of a table: Redis lost more than can be streamed again", logging.Table, name)
+		l.log.Warn("clearing the keys of a table: Redis lost more than can be streamed again, or the table is another one now", logging.Table, name)
 		if err := l.intake.Clear(ctx, layout, next); err != nil {
 			return err
 		}

@@ -2,8 +2,12 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 
 	"freshet/poller/backfill"
 	"freshet/poller/catalog"
@@ -17,26 +21,106 @@ import (
 // tables are the tables of a life.
 type tables struct {
 	found   []catalog.Table
+	shapes  []exchange.TableShape // as they were when the life began
 	byName  map[change.Table]catalog.Table
+	byOID   map[uint32]change.Table
 	plan    exchange.Plan
 	types   *catalog.Types
 	layouts map[string]*row.Layout // as the catalog has them now
 }
 
 func newTables(found []catalog.Table) tables {
-	t := tables{found: found, byName: map[change.Table]catalog.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}}
+	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}}
 	for _, f := range found {
 		t.byName[f.Table] = f
+		t.byOID[f.OID] = f.Table
 	}
 	return t
 }
 
-// shapes is what the function is told of them.
-func (t tables) shapes() (all []exchange.TableShape) {
-	for _, f := range t.found {
-		all = append(all, exchange.TableShape{Schema: f.Table.Schema, Name: f.Table.Name, PrimaryKey: f.PrimaryKey, Columns: published(f)})
+// shapes is what the function is told of these tables.
+func shapes(ctx context.Context, q catalog.Querier, found []catalog.Table) (all []exchange.TableShape, err error) {
+	var types catalog.Types
+	for _, f := range found {
+		shape := exchange.TableShape{Schema: f.Table.Schema, Name: f.Table.Name, PrimaryKey: f.PrimaryKey, Columns: published(f)}
+		if shape.Identity, shape.Shape, err = fingerprints(ctx, q, &types, f); err != nil {
+			return nil, err
+		}
+		all = append(all, shape)
 	}
-	return all
+	return all, nil
+}
+
+// fingerprints are of what the stream does not tell when it changes: the table itself and its key, and its columns with their types, down to
+// the attributes of composite ones.
+func fingerprints(ctx context.Context, q catalog.Querier, types *catalog.Types, t catalog.Table) (identity, shape string, err error) {
+	var oids []uint32
+	for _, c := range t.Columns {
+		oids = append(oids, c.Type)
+	}
+	if err := types.Load(ctx, q, oids); err != nil {
+		return "", "", err
+	}
+	of := xxhash.New()
+	for _, c := range t.Columns {
+		if !c.Generated {
+			fmt.Fprintf(of, "%q %d %d ", c.Name, c.Type, c.Modifier)
+			describe(of, types.Get(c.Type))
+		}
+	}
+	key := xxhash.New()
+	fmt.Fprintf(key, "%d %q", t.OID, t.PrimaryKey)
+	return fmt.Sprintf("%016x", key.Sum64()), fmt.Sprintf("%016x", of.Sum64()), nil
+}
+
+// describe writes what decides how a type is rendered.
+func describe(w io.Writer, t *render.Type) {
+	fmt.Fprintf(w, "%d %d(", t.OID, t.Kind)
+	if t.Elem != nil {
+		describe(w, t.Elem)
+	}
+	for _, f := range t.Fields {
+		fmt.Fprintf(w, "%q ", f.Name)
+		describe(w, f.Type)
+	}
+	fmt.Fprint(w, ")")
+}
+
+// errAltered ends a life whose tables are no longer what they were when it began. The next one looks at them afresh, and has the rows read
+// again that are in another form now.
+var errAltered = errors.New("a table was altered")
+
+// unaltered compares all tables with what they were when the life began.
+func (l *life) unaltered(ctx context.Context, q catalog.Querier) error {
+	found, _, err := catalog.Tables(ctx, q, l.patterns)
+	if err != nil {
+		return err
+	}
+	return compare(ctx, q, l.tables.shapes, found)
+}
+
+// compare wants the tables of the catalog to be what they were.
+func compare(ctx context.Context, q catalog.Querier, before []exchange.TableShape, found []catalog.Table) error {
+	now, err := shapes(ctx, q, found)
+	if err != nil {
+		return err
+	}
+	is := map[change.Table]exchange.TableShape{}
+	for _, s := range now {
+		is[s.Table()] = s
+	}
+	for _, was := range before {
+		s, there := is[was.Table()]
+		switch {
+		case !there:
+			return fmt.Errorf("%w: %s has been dropped or renamed, or is no table to be mirrored any more", errAltered, was.Table())
+		case s.Identity != was.Identity:
+			return fmt.Errorf("%w: %s is another table now, or has another primary key", errAltered, was.Table())
+		case s.Shape != was.Shape:
+			return fmt.Errorf("%w: %s has other columns or types now", errAltered, was.Table())
+		}
+	}
+	return nil
 }
 
 // published names the columns that the stream carries: Postgres leaves generated ones out.
@@ -81,14 +165,25 @@ func (l *life) newLayout(ctx context.Context, t change.Table, names []string, oi
 // layout tells how a relation of the stream is written. The stream shows a table as it was when the change was made; the catalog as it
 // is now, so the key's columns are taken from the catalog only as far as the relation agrees.
 func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, error) {
-	if _, ours := l.tables.byName[r.Table]; !ours {
-		return nil, nil
+	table := r.Table
+	if _, ours := l.tables.byName[table]; !ours {
+		if table, ours = l.tables.byOID[r.ID]; !ours {
+			return nil, nil
+		}
+		// Renamed: before this life, and the stream still tells of then, or since.
 	}
-	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: r.Table.Schema, Name: r.Table.Name}})
+	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name}})
 	if err != nil {
 		return nil, err
 	}
-	from := r.Table.SQL()
+	before := slices.DeleteFunc(slices.Clone(l.tables.shapes), func(s exchange.TableShape) bool { return s.Table() != table })
+	if err := compare(ctx, l.catalog, before, now); err != nil {
+		return nil, err
+	}
+	if l.tables.byName[table].OID != r.ID {
+		return nil, nil // of another table, which had the name before
+	}
+	from := table.SQL()
 	var key []string
 	if len(now) == 1 {
 		key, from = now[0].PrimaryKey, now[0].From()
@@ -97,11 +192,14 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 	for i, c := range r.Columns {
 		names[i], oids[i] = c.Name, c.Type
 	}
-	key, err = primaryKey(r, key)
+	then, err := primaryKey(r, key)
 	if err != nil {
 		return nil, err
 	}
-	return l.newLayout(ctx, r.Table, names, oids, key, from)
+	if len(key) > 0 && !sameSet(then, key) {
+		return nil, nil // keys were made of other columns then; they have been cleared, and the rows are read again
+	}
+	return l.newLayout(ctx, table, names, oids, then, from)
 }
 
 // primaryKey reconciles the key that the catalog has with the relation's. Under the default identity the relation flags just the primary key's columns, but

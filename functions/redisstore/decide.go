@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"freshet/functions/effect"
@@ -50,7 +52,7 @@ func begin(fields map[string]string, s *state, ask exchange.OpenRequest, as exch
 	d := Decision{Response: s.response(ask, as), Set: s.fields()}
 	for name := range fields {
 		_, kept := d.Set[name]
-		if !kept && (strings.HasPrefix(name, laneField) || strings.HasPrefix(name, backfillField)) {
+		if !kept && (strings.HasPrefix(name, laneField) || strings.HasPrefix(name, backfillField) || strings.HasPrefix(name, shapeField)) {
 			d.Delete = append(d.Delete, name)
 		}
 	}
@@ -64,12 +66,24 @@ func (s *state) response(ask exchange.OpenRequest, as exchange.Found) exchange.O
 			r.Backfills[t.Table().String()] = b
 		}
 	}
+	for _, table := range slices.Sorted(maps.Keys(s.backfills)) {
+		if _, asked := r.Backfills[table]; !asked {
+			r.Abandoned = append(r.Abandoned, table)
+		}
+	}
 	return r
 }
 
 // blank is a state in which nothing has been applied.
 func blank(ask exchange.OpenRequest, rules string) *state {
+	shapes := map[string]shape{}
+	for _, t := range ask.Tables {
+		if t.Identity != "" || t.Shape != "" {
+			shapes[t.Table().String()] = shape{Identity: t.Identity, Shape: t.Shape}
+		}
+	}
 	return &state{
+		shapes: shapes,
 		source: ask.Source, session: ask.Session, rules: rules, sealed: ask.Confirmed,
 		through: make([]change.Position, ask.Lanes), backfills: map[string]change.Backfill{},
 	}
@@ -116,8 +130,23 @@ func (s *state) resume(ask exchange.OpenRequest, rules string) *state {
 		table := t.Table().String()
 		was, known := s.backfills[table]
 		next.backfills[table] = resumed(was, known, ask, s.rules != rules)
+		if then, known := s.shapes[table]; known {
+			next.backfills[table] = then.altered(t, next.backfills[table], ask.Backfill)
+		}
 	}
 	return next
+}
+
+// altered is how a table goes on when it is another one, or its rows have other columns, than when its keys were written. No change
+// of a row tells so: a new column, even one with a default, changes none.
+func (then shape) altered(now exchange.TableShape, b change.Backfill, backfill bool) change.Backfill {
+	switch {
+	case now.Identity != "" && now.Identity != then.Identity:
+		return change.Backfill{State: change.BackfillClear}
+	case now.Shape != "" && now.Shape != then.Shape && backfill && b.State != change.BackfillClear:
+		return change.Backfill{State: change.BackfillPending}
+	}
+	return b
 }
 
 // resumed is how a table goes on.

@@ -272,3 +272,52 @@ func TestDecide_AnotherNumberOfLanes(t *testing.T) {
 	// The slot has confirmed beyond the other.
 	step("s6", 1, 0x191, "185")
 }
+
+// Nothing in the stream tells that a table was altered while nobody looked; what its keys were made of does.
+func TestDecide_AlteredTables(t *testing.T) {
+	shaped := func(session, identity, shape string) exchange.OpenRequest {
+		r := ask(session, "t", "u")
+		r.Tables[0].Identity, r.Tables[0].Shape = identity, shape
+		return r
+	}
+	for _, c := range []struct {
+		name            string
+		identity, shape string
+		off             bool
+		was, want       string
+	}{
+		{"the same", "i1", "s1", false, "done", "t=done u=done"},
+		{"other columns", "i1", "s2", false, "done", "t=pending u=done"},
+		{"other columns, before the keys were cleared", "i1", "s2", false, "clear", "t=clear u=done"},
+		{"other columns, but no backfill is wanted", "i1", "s2", true, "off", "t=off u=done"},
+		{"another table of the name", "i2", "s1", false, "running", "t=clear u=done"},
+		{"another table, and no backfill is wanted", "i2", "s2", true, "off", "t=clear u=done"},
+		{"a poller that does not tell", "", "", false, "done", "t=done u=done"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStory(t)
+			s.open(shaped("s1", "i1", "s1"))
+			s.backfill("t", `{"state":"`+c.was+`"}`)
+			s.backfill("u", `{"state":"done"}`)
+			again := shaped("s2", c.identity, c.shape)
+			again.Backfill = !c.off
+			wantBackfills(t, s.open(again), c.want)
+			if c.was == "done" { // it is said once
+				s.backfill("t", `{"state":"done"}`)
+				again.Session = "s3"
+				wantBackfills(t, s.open(again), "t=done u=done")
+			}
+		})
+	}
+}
+
+func TestDecide_TellsOfAbandonedTables(t *testing.T) {
+	s := newStory(t)
+	s.open(ask("s1", "t", "u"))
+	if got := s.open(ask("s2", "u")).Abandoned; len(got) != 1 || got[0] != "public.t" {
+		t.Errorf("abandoned: %v, want public.t", got)
+	}
+	if got := s.open(ask("s3", "t", "u")).Abandoned; len(got) != 0 {
+		t.Errorf("abandoned: %v, want none", got)
+	}
+}

@@ -22,6 +22,8 @@ const (
 	countField    = "count"
 	beforeField   = "before"
 	backfillField = "backfill:"
+	shapeField    = "shape:"
+	clearingField = "clearing"
 )
 
 // state is what the hash says, read.
@@ -33,6 +35,13 @@ type state struct {
 	through   []change.Position // by lane
 	before    []exchange.Applied
 	backfills map[string]change.Backfill
+	shapes    map[string]shape // of the tables as the last session had them
+}
+
+// shape is what a table was when its keys were written.
+type shape struct {
+	Identity string `json:"identity"`
+	Shape    string `json:"shape"`
 }
 
 // readState answers nil for a sink that has none. Half of one counts as none: what is missing cannot be trusted.
@@ -40,7 +49,7 @@ func readState(fields map[string]string) (*state, error) {
 	if fields[sourceField] == "" || fields[sessionField] == "" {
 		return nil, nil
 	}
-	s := &state{session: fields[sessionField], rules: fields[rulesField], backfills: map[string]change.Backfill{}}
+	s := &state{session: fields[sessionField], rules: fields[rulesField], backfills: map[string]change.Backfill{}, shapes: map[string]shape{}}
 	err := json.Unmarshal([]byte(fields[sourceField]), &s.source)
 	if err != nil {
 		return nil, fmt.Errorf("field %s: %w", sourceField, err)
@@ -57,17 +66,28 @@ func readState(fields map[string]string) (*state, error) {
 		return nil, err
 	}
 	for name, text := range fields {
-		table, ok := strings.CutPrefix(name, backfillField)
-		if !ok {
-			continue
-		}
-		var b change.Backfill
-		if err := json.Unmarshal([]byte(text), &b); err != nil {
+		if err := s.readTable(name, text); err != nil {
 			return nil, fmt.Errorf("field %s: %w", name, err)
 		}
-		s.backfills[table] = b
 	}
 	return s, nil
+}
+
+// readTable reads a field that tells of one table; other fields are left alone.
+func (s *state) readTable(name, text string) error {
+	if table, ok := strings.CutPrefix(name, backfillField); ok {
+		var b change.Backfill
+		err := json.Unmarshal([]byte(text), &b)
+		s.backfills[table] = b
+		return err
+	}
+	if table, ok := strings.CutPrefix(name, shapeField); ok {
+		var was shape
+		err := json.Unmarshal([]byte(text), &was)
+		s.shapes[table] = was
+		return err
+	}
+	return nil
 }
 
 func (s *state) readLanes(fields map[string]string) error {
@@ -97,6 +117,9 @@ func (s *state) fields() map[string]string {
 	}
 	for table, b := range s.backfills {
 		all[backfillField+table] = text(b)
+	}
+	for table, is := range s.shapes {
+		all[shapeField+table] = text(is)
 	}
 	return all
 }

@@ -31,6 +31,7 @@ type Page struct {
 	keys    []byte
 	last    []string // primary key of the last row
 	partial bool     // more rows were read than the page has
+	doubt   bool     // a value could not be read as its type
 }
 
 // Row is one row, rendered.
@@ -114,7 +115,9 @@ func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args 
 				tuple[i].Kind = pgoutput.Null
 			}
 		}
-		p.records, _ = s.layout.Append(p.records, tuple)
+		var unparsed int
+		p.records, unparsed = s.layout.Append(p.records, tuple)
+		p.doubt = p.doubt || unparsed > 0 && !s.layout.Fixed
 		key := s.layout.Key(scratch, tuple)
 		scratch = key.Bytes
 		p.keys = append(p.keys, key.Bytes...)

@@ -45,13 +45,16 @@ type Runner struct {
 	// Read is told of the rows of each page read.
 	Read func(change.Table, int)
 	Log  *slog.Logger
+	// Inspect looks, every few seconds and between two pages, whether the tables still are what the tasks were made for. May be nil.
+	Inspect func(ctx context.Context) error
 
-	pages    int
-	inFlight atomic.Int32
-	free     chan struct{} // a page was settled
-	left     atomic.Int32  // tables that are not done
-	aside    []Request     // rows to fetch again once their updates are visible
-	waiting  atomic.Int32  // how many these are
+	inspected time.Time
+	pages     int
+	inFlight  atomic.Int32
+	free      chan struct{} // a page was settled
+	left      atomic.Int32  // tables that are not done
+	aside     []Request     // rows to fetch again once their updates are visible
+	waiting   atomic.Int32  // how many these are
 }
 
 // Prepare must be called before anything else.
@@ -85,6 +88,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		return fmt.Errorf("bound the wait for locks: %w", err)
 	}
 	for {
+		if err := r.inspect(ctx); err != nil {
+			return err
+		}
 		var aside <-chan time.Time
 		if len(r.aside) > 0 {
 			if err := r.lookAside(ctx); err != nil {
@@ -132,6 +138,17 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
+// inspectEvery is how long an altered table may go unnoticed when none of its rows changes.
+const inspectEvery = 5 * time.Second
+
+func (r *Runner) inspect(ctx context.Context) error {
+	if r.Inspect == nil || time.Since(r.inspected) < inspectEvery {
+		return nil
+	}
+	r.inspected = time.Now()
+	return r.Inspect(ctx)
+}
+
 // refresh takes a new snapshot so that Recent can forget what everybody sees by now.
 func (r *Runner) refresh(ctx context.Context) error {
 	s, err := CurrentSnapshot(ctx, r.Conn)
@@ -162,6 +179,12 @@ func CurrentSnapshot(ctx context.Context, conn *pgconn.PgConn) (Snapshot, error)
 // send puts a page on its way: first it waits where the stream will look for it, then its mark is written. The mark is transactional, so
 // that it is flushed, and thereby streamed, at once.
 func (r *Runner) send(ctx context.Context, p *Page) error {
+	if p.doubt {
+		r.inspected = time.Time{} // a type may have been altered
+		if err := r.inspect(ctx); err != nil {
+			return err
+		}
+	}
 	r.pages++
 	p.ID = r.Session + "/" + strconv.Itoa(r.pages)
 	settled := p.Settled

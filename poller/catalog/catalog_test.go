@@ -55,8 +55,8 @@ func TestTables_ReadsColumnsAndKeys(t *testing.T) {
 	want := []catalog.Table{{
 		Table: change.Table{Schema: "public", Name: "lines"}, Kind: 'r', Identity: 'd',
 		Columns: []catalog.Column{
-			{Name: "item", Type: 25, Number: 2, NotNull: true}, {Name: "order_id", Type: 20, Number: 3, NotNull: true},
-			{Name: "line", Type: 21, Number: 4, NotNull: true}, {Name: "total", Type: 1700, Number: 5, Generated: true},
+			{Name: "item", Type: 25, Number: 2, Modifier: -1, NotNull: true}, {Name: "order_id", Type: 20, Number: 3, Modifier: -1, NotNull: true},
+			{Name: "line", Type: 21, Number: 4, Modifier: -1, NotNull: true}, {Name: "total", Type: 1700, Number: 5, Modifier: -1, Generated: true},
 		},
 		PrimaryKey: []string{"line", "order_id"}, IdentityColumns: []string{"line", "order_id"},
 		EstimatedRows: 2, Owned: true, HasSelect: true,

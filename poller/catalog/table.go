@@ -44,6 +44,7 @@ type Column struct {
 	Name      string
 	Type      uint32
 	Number    int16 // pg_attribute.attnum
+	Modifier  int32 // pg_attribute.atttypmod
 	Generated bool  // pgoutput does not send it
 	NotNull   bool
 }

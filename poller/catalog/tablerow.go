@@ -67,7 +67,7 @@ SELECT c.oid AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relki
            AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't')`
 
 const columnsSQL = `
-SELECT a.attrelid AS owner, a.attname::text AS name, a.atttypid AS type, a.attnum AS number,
+SELECT a.attrelid AS owner, a.attname::text AS name, a.atttypid AS type, a.attnum AS number, a.atttypmod AS modifier,
        a.attgenerated <> '' AS generated, a.attnotnull AS not_null
   FROM pg_catalog.pg_attribute a
  WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -78,6 +78,7 @@ type columnRow struct {
 	Name      string
 	Type      uint32
 	Number    int16
+	Modifier  int32
 	Generated bool
 	NotNull   bool
 }
@@ -103,7 +104,7 @@ func readColumns(ctx context.Context, q Querier, tables []tableRow) (map[uint32]
 	columns := make(map[uint32][]Column, len(tables))
 	for _, r := range rows {
 		columns[r.Owner] = append(columns[r.Owner], Column{
-			Name: r.Name, Type: r.Type, Number: r.Number, Generated: r.Generated, NotNull: r.NotNull,
+			Name: r.Name, Type: r.Type, Number: r.Number, Modifier: r.Modifier, Generated: r.Generated, NotNull: r.NotNull,
 		})
 	}
 	return columns, err

@@ -51,6 +51,9 @@ type Intake struct {
 type table struct {
 	layout  *row.Layout
 	actions map[change.Action]counter
+	// unparsed counts rows that had a value which could not be read as its type. At 1, 2, 4, 8, ... of them the types are looked at
+	// again: Postgres announces nothing when a composite type is altered.
+	unparsed int
 }
 
 type counter interface{ Inc() }
@@ -153,9 +156,9 @@ func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
 		if !whole { // a row filter of the publication made it of an update
 			return in.refetch(t, row)
 		}
-		in.write(t, change.Insert, row, nil)
+		return in.write(ctx, t, m.Relation, change.Insert, row, nil)
 	case pgoutput.Update:
-		return in.update(t, m)
+		return in.update(ctx, t, m)
 	case pgoutput.Delete:
 		if m.OldKind == 0 {
 			return fmt.Errorf("a delete of table %s came without the old key", t.layout.Table)
@@ -174,7 +177,7 @@ func places(k pgoutput.Kind) uint32 {
 	return 1
 }
 
-func (in *Intake) update(t *table, m *pgoutput.Message) error {
+func (in *Intake) update(ctx context.Context, t *table, m *pgoutput.Message) error {
 	row, whole := in.complete(m)
 	if m.OldKind != 0 && !t.layout.SameKey(m.Old, row) {
 		in.remove(t, m.Old, m.OldKind)
@@ -188,8 +191,7 @@ func (in *Intake) update(t *table, m *pgoutput.Message) error {
 	if m.OldKind == 'O' {
 		before = m.Old
 	}
-	in.write(t, change.Update, row, before)
-	return nil
+	return in.write(ctx, t, m.Relation, change.Update, row, before)
 }
 
 // complete fills in unchanged TOAST values from the old row, as far as that was sent. What is null in it was left out: a value that was TOASTed
@@ -235,14 +237,20 @@ func (in *Intake) refetch(t *table, r pgoutput.Tuple) error {
 	return nil
 }
 
-func (in *Intake) write(t *table, a change.Action, r, before pgoutput.Tuple) {
+func (in *Intake) write(ctx context.Context, t *table, of *pgoutput.Relation, a change.Action, r, before pgoutput.Tuple) error {
 	at, key, there := in.place(t, r)
 	if there {
-		return
+		return nil
 	}
 	q := in.Lanes.Of(key.Lane)
 	c := q.Begin(in.Tracker.Next())
 	b, unparsed := t.layout.Append(change.AppendOpen(c.Body, a), r)
+	if unparsed > 0 {
+		if err := in.doubt(ctx, t, of); err != nil {
+			q.Cancel()
+			return err
+		}
+	}
 	b = change.AppendChanges(b)
 	if before != nil {
 		b = t.layout.AppendChanges(b, before, r)
@@ -255,6 +263,18 @@ func (in *Intake) write(t *table, a change.Action, r, before pgoutput.Tuple) {
 	if unparsed > 0 {
 		in.Metrics.Unparsed.WithLabelValues(t.layout.Table.String()).Add(float64(unparsed))
 	}
+	return nil
+}
+
+// doubt asks for the layout again when a value could not be read as its type, and fails when the types have been altered since. A value
+// that stays unreadable travels as its text; it is asked for ever more rarely.
+func (in *Intake) doubt(ctx context.Context, t *table, of *pgoutput.Relation) error {
+	t.unparsed++
+	if t.layout.Fixed || t.unparsed&(t.unparsed-1) != 0 {
+		return nil
+	}
+	_, err := in.Layout(ctx, of)
+	return err
 }
 
 func (in *Intake) remove(t *table, old pgoutput.Tuple, kind byte) {

@@ -56,6 +56,17 @@ func (q *Queue) End(at change.Position) {
 	}
 }
 
+// Cancel takes back what was appended since Begin, and unlocks the lane. The stream is given up after it.
+func (q *Queue) Cancel() {
+	c := q.open
+	before := 0
+	if len(c.ends) > 0 {
+		before = c.ends[len(c.ends)-1]
+	}
+	c.Body = c.Body[:before]
+	q.mu.Unlock()
+}
+
 // close moves the open chunk behind the full ones.
 func (q *Queue) close() {
 	q.open.Full = true

@@ -130,7 +130,7 @@ func (p *preflight) tables(ctx context.Context, patterns []catalog.Pattern) erro
 	p.Tables = found
 	for _, m := range missing {
 		p.add(fmt.Sprintf("table %s does not exist", m), "POLLER_TABLES names it, and no table in database "+fmt.Sprintf("%q", p.database)+" has this name",
-			"correct POLLER_TABLES, or create the table")
+			"correct POLLER_TABLES, or create the table; if it was renamed or dropped, remove the keys of the old name by posting a truncate of it to the function (local/batches/4-truncate.json)")
 	}
 	for _, pattern := range patterns {
 		if pattern.Where != "" {
@@ -161,6 +161,10 @@ func (p *preflight) table(t catalog.Table) {
 		p.add(fmt.Sprintf("the replica identity of table %s lacks its primary key", t.Table), "a delete tells only the identity's columns ("+strings.Join(t.IdentityColumns, ", ")+"), so its key in Redis could not be found",
 			fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY DEFAULT; or FULL", t.Table.SQL()))
 	}
+	if names := generatedValues(t); names != "" {
+		p.found = append(p.found, &problem.Error{Warning: true, What: fmt.Sprintf("values of table %s lack %s", t.Table, names), Why: "generated columns are not in the stream, so the backfill leaves them out too",
+			Fix: "nothing to do if nobody reads them from Redis; else let a trigger fill an ordinary column"})
+	}
 	if t.Unlogged || t.Temporary {
 		p.add(fmt.Sprintf("table %s is not logged", t.Table), "changes of unlogged and temporary tables are not in the write-ahead log", fmt.Sprintf("ALTER TABLE %s SET LOGGED;", t.Table.SQL()))
 	}
@@ -182,6 +186,17 @@ func generated(t catalog.Table) string {
 		}
 	}
 	return ""
+}
+
+// generatedValues names the generated columns of a table for people.
+func generatedValues(t catalog.Table) string {
+	var names []string
+	for _, c := range t.Columns {
+		if c.Generated {
+			names = append(names, fmt.Sprintf("%q", c.Name))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func containsAll(list, wanted []string) bool {

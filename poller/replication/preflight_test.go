@@ -59,7 +59,7 @@ func TestCheck_Tables(t *testing.T) {
 		"view":                {`public.view`},
 		"later":               {`primary key of table public.later is deferrable`},
 		"laterfull":           {`primary key of table public.laterfull is deferrable`},
-		"made":                {`column "b" of the primary key of table public.made is generated`},
+		"made":                {`column "b" of the primary key of table public.made is generated`, `values of table public.made lack "b"`},
 		"empty_schema.*":      {`empty_schema.*`},
 		"good WHERE (id > 1)": {`WHERE`},
 		"bare, nothing, good, missing, nosuch.nosuch": {"public.bare", "public.nothing", "public.missing", "nosuch.nosuch"},

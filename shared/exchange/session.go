@@ -21,6 +21,10 @@ type TableShape struct {
 	Name       string   `json:"table_name"`
 	PrimaryKey []string `json:"primary_key"`
 	Columns    []string `json:"columns"`
+	// Identity tells the table and its key from another table of the same name; Shape tells its columns and their types from earlier
+	// ones. Empty means unknown. Neither can be read, only compared.
+	Identity string `json:"identity,omitempty"`
+	Shape    string `json:"shape,omitempty"`
 }
 
 // Table names the table.
@@ -51,7 +55,9 @@ type OpenResponse struct {
 	// Applied has the generation of this session first; older ones stay as long as a position of theirs is ahead.
 	Applied   []Applied                  `json:"applied"`
 	Backfills map[string]change.Backfill `json:"backfills"` // by change.Table.String()
-	Plan      Plan                       `json:"plan"`
+	// Abandoned are tables that the sink has keys of and that are not asked for any more, by change.Table.String().
+	Abandoned []string `json:"abandoned,omitempty"`
+	Plan      Plan     `json:"plan"`
 }
 
 // Plan is what a function tells the poller about itself.
