@@ -44,7 +44,7 @@ func kindOf(w *effect.Write) kind {
 }
 
 // fill lays the arguments out as fence.lua reads them. The writes must stay where they are until the call is over.
-func (c *call) fill(f *fence, writes []effect.Write, advance bool) error {
+func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool) {
 	c.args = append(c.args[:0], nil, nil, 1+len(writes), stateKey(f.Sink)) // the command and its script come first
 	var count [3]int
 	for of := plain; of <= deleted; of++ {
@@ -56,10 +56,8 @@ func (c *call) fill(f *fence, writes []effect.Write, advance bool) error {
 		}
 	}
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, f.After, f.Through.String(), f.Seal.String())
-	c.args = append(c.args, len(f.Backfills), count[plain], count[expiring], advance)
-	if err := c.backfills(f); err != nil {
-		return err
-	}
+	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], advance)
+	c.args = append(c.args, fields...)
 	for of := plain; of <= expiring; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
@@ -67,7 +65,6 @@ func (c *call) fill(f *fence, writes []effect.Write, advance bool) error {
 			}
 		}
 	}
-	return nil
 }
 
 func (c *call) value(w *effect.Write) {
@@ -77,13 +74,14 @@ func (c *call) value(w *effect.Write) {
 	}
 }
 
-func (c *call) backfills(f *fence) error {
+// backfills are the fields that the batch itself changes, each with its value.
+func backfills(f *fence) (fields []any, err error) {
 	for _, table := range slices.Sorted(maps.Keys(f.Backfills)) {
 		text, err := json.Marshal(f.Backfills[table])
 		if err != nil {
-			return fmt.Errorf("encode backfill of %s: %w", table, err)
+			return nil, fmt.Errorf("encode backfill of %s: %w", table, err)
 		}
-		c.args = append(c.args, backfillField+table, text)
+		fields = append(fields, backfillField+table, text)
 	}
-	return nil
+	return fields, nil
 }

@@ -3,7 +3,7 @@
 --
 -- KEYS  the state; keys to set; keys to set that expire; keys to delete
 -- ARGV  1 session  2 lane  3 seq  4 after  5 through  6 seal
---       7 how many fields of the state follow, each with its value (backfills)
+--       7 how many fields of the state follow, each with its value (backfills; how far a truncate has come)
 --       8 how many keys to set  9 how many of those that expire
 --       10 "1" to advance the state, "0" for a part of a truncate, whose last part advances it
 --       then the fields; then a value for each key to set; then value and milliseconds for each that expires
@@ -59,7 +59,10 @@ end
 for first = 2 + plain + expiring, #KEYS, chunk do
   redis.call('DEL', unpack(KEYS, first, math.min(first + chunk - 1, #KEYS)))
 end
-if ARGV[10] ~= '1' then return 'applied' end
+if ARGV[10] ~= '1' then
+  if fields > 0 then redis.call('HSET', state, unpack(ARGV, 11, 10 + fields)) end
+  return 'applied'
+end
 
 redis.call('HSET', state, lane, ARGV[3] .. ' ' .. reached, 'sealed', sealed, 'count', string.format('%.0f', count + 1), unpack(ARGV, 11, 10 + fields))
 return 'applied'

@@ -70,21 +70,23 @@ func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err
 	if b.Fence == nil {
 		return false, s.applyPlain(ctx, b)
 	}
-	for _, prefix := range b.Clears {
-		if duplicate, err := s.clearFenced(ctx, b.Fence, prefix); duplicate || err != nil {
+	fields, err := backfills(b.Fence)
+	if err != nil {
+		return false, err
+	}
+	if len(b.Clears) > 0 {
+		if duplicate, err := s.clearFenced(ctx, b.Fence, b.Clears); duplicate || err != nil {
 			return duplicate, err
 		}
 	}
-	return s.fenced(ctx, b.Fence, b.Writes, true)
+	return s.fenced(ctx, b.Fence, b.Writes, fields, true)
 }
 
 // fenced runs the script and reads its verdict.
-func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, advance bool) (duplicate bool, err error) {
+func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, fields []any, advance bool) (duplicate bool, err error) {
 	call := calls.Get().(*call)
 	defer call.release()
-	if err := call.fill(f, writes, advance); err != nil {
-		return false, err
-	}
+	call.fill(f, writes, fields, advance)
 	verdict, err := s.run(ctx, fenceScript, call.args)
 	if err != nil {
 		return false, s.trouble(err)

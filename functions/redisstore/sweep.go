@@ -2,10 +2,14 @@ package redisstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+
 	"freshet/functions/effect"
+	"freshet/shared/problem"
 )
 
 // scanned is how many slots of its table Redis looks at for one SCAN.
@@ -36,33 +40,92 @@ var globSpecial = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`
 // glob is the pattern that matches text and nothing else.
 func glob(text string) string { return globSpecial.Replace(text) }
 
-// clearFenced deletes a table's keys. Every piece is fenced like the batch itself, so that a request that outlived its session
-// or its answer cannot delete keys that were written since. When the time of a request does not suffice for all, the next attempt
-// finds fewer.
-func (s *Store) clearFenced(ctx context.Context, f *fence, prefix string) (duplicate bool, err error) {
-	if duplicate, err = s.fenced(ctx, f, nil, false); duplicate || err != nil {
+// clearing is how far the truncates of a batch have come. It is kept in the state, so that the next attempt goes on where the time of a
+// request ended: beginning anew it would look through the same keys of others each time, and might never come to the end.
+type clearing struct {
+	Session string `json:"session"`
+	Lane    int    `json:"lane"`
+	Seq     uint64 `json:"seq"`
+	Run     string `json:"run"`    // of the server: a cursor means nothing to another
+	Prefix  int    `json:"prefix"` // those before it are done
+	Cursor  uint64 `json:"cursor"`
+}
+
+// clearFenced deletes the keys of tables. Every piece is fenced like the batch itself, so that a request that outlived its session
+// or its answer cannot delete keys that were written since.
+func (s *Store) clearFenced(ctx context.Context, f *fence, prefixes []string) (duplicate bool, err error) {
+	if duplicate, err = s.fenced(ctx, f, nil, nil, false); duplicate || err != nil {
 		return duplicate, err
 	}
-	var verdict error // what the fence said of the last piece, already fit for an answer
-	err = s.scan(ctx, prefix, func(keys []string) error {
-		if duplicate, verdict = s.fenced(ctx, f, deletes(keys), false); duplicate {
-			verdict = errDone
-		}
-		return verdict
-	})
-	switch {
-	case duplicate:
-		return true, nil
-	case verdict != nil:
-		return false, verdict
-	case err != nil:
+	at, err := s.reached(ctx, f)
+	if err != nil {
 		return false, s.trouble(err)
+	}
+	for ; at.Prefix < len(prefixes); at.Prefix, at.Cursor = at.Prefix+1, 0 {
+		if duplicate, err = s.clearOne(ctx, f, prefixes[at.Prefix], &at); duplicate || err != nil {
+			return duplicate, err
+		}
+	}
+	if run, err := s.runID(ctx); err != nil || run != at.Run {
+		return false, &problem.Error{What: "Redis has been restarted or replaced while a table was truncated", Why: "keys may have been missed", Fix: "nothing to do: it is truncated again", Transient: true}
 	}
 	return false, nil
 }
 
-// errDone ends a scan when another attempt has finished the batch meanwhile.
-var errDone = errors.New("applied before")
+// reached is where the attempt before this one ended.
+func (s *Store) reached(ctx context.Context, f *fence) (clearing, error) {
+	run, err := s.runID(ctx)
+	if err != nil {
+		return clearing{}, err
+	}
+	from := clearing{Session: f.Session, Lane: f.Lane, Seq: f.Seq, Run: run}
+	text, err := s.client.HGet(ctx, stateKey(f.Sink), clearingField).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return from, err
+	}
+	var was clearing
+	if json.Unmarshal([]byte(text), &was) == nil && was.Session == f.Session && was.Lane == f.Lane && was.Seq == f.Seq && was.Run == run && run != "" {
+		return was, nil
+	}
+	return from, nil
+}
+
+// runID tells one server, and one run of it, from another; empty where the user may not ask.
+func (s *Store) runID(ctx context.Context) (string, error) {
+	info, err := s.client.Info(ctx, "server").Result()
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		return "", nil
+	}
+	_, id, _ := strings.Cut(info, "run_id:")
+	id, _, _ = strings.Cut(id, "\r\n")
+	return id, err
+}
+
+// notedEvery is after how many looks that found nothing the place is noted.
+const notedEvery = 4
+
+// clearOne deletes the keys under one prefix, from a place on.
+func (s *Store) clearOne(ctx context.Context, f *fence, prefix string, at *clearing) (duplicate bool, err error) {
+	for look := 1; ; look++ {
+		keys, next, err := s.client.Scan(ctx, at.Cursor, glob(prefix)+"*", scanned).Result()
+		if err != nil {
+			return false, s.trouble(err)
+		}
+		at.Cursor = next
+		if len(keys) > 0 || look%notedEvery == 0 {
+			noted := *at
+			if next == 0 {
+				noted.Prefix++
+			}
+			if duplicate, err = s.fenced(ctx, f, deletes(keys), []any{clearingField, text(noted)}, false); duplicate || err != nil {
+				return duplicate, err
+			}
+		}
+		if next == 0 {
+			return false, nil
+		}
+	}
+}
 
 func deletes(keys []string) []effect.Write {
 	writes := make([]effect.Write, len(keys))
