@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/tidwall/gjson"
 )
 
 // A way is how rows come to Redis: by the stream, or because they were there before.
@@ -192,6 +194,16 @@ func TestAlteredTables(t *testing.T) {
 	r := newRig(t, "goods", goods)
 	r.start()
 	r.wantEqual(patience, "goods")
+	var keys []string
+	for id := 1; id <= 50; id++ {
+		keys = append(keys, fmt.Sprintf("sequin:goods:%d", id))
+	}
+	stop := r.watchValues(keys, func(key, value string) error {
+		if at := gjson.Get(value, "at"); at.Exists() && !at.IsObject() {
+			return fmt.Errorf("%s showed a composite value that could not be read: %s", key, value)
+		}
+		return nil
+	})
 	for _, sql := range alterations {
 		r.exec(sql)
 		r.wantEqual(patience, "goods")
@@ -199,6 +211,7 @@ func TestAlteredTables(t *testing.T) {
 			t.Fatal("after: ", sql)
 		}
 	}
+	stop()
 }
 
 // The same while nobody looks: the sink remembers what its keys were made of.
