@@ -70,6 +70,12 @@ func TestKeyHandoversWithThePollerKilled(t *testing.T) {
 	r.start()
 	r.wantEqual(patience, "single", "pairs")
 	for _, h := range handovers {
+		eventually(t, patience, func() error { // it streams
+			if r.walsender() == "" {
+				return errNotYet
+			}
+			return nil
+		})
 		r.exec(h.sql)
 		r.kill(r.poller)
 		r.launchPoller()

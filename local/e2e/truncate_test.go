@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -112,14 +114,59 @@ func TestTruncateGoesOnAfterATimeout(t *testing.T) {
 	t.Parallel()
 	r := newShop(t)
 	r.pollExtra["POLLER_BACKFILL"], r.pollExtra["POLLER_RETRY_MAX"] = "off", "50ms"
-	r.fnExtra["FN_TIMEOUT"] = "100ms"
-	const keys = 150_000
-	r.fill("sequin:products:", 20_000)
+	// Looking through all keys takes a hundred round trips, and a request has the time of thirty.
+	r.fnExtra["FN_TIMEOUT"] = "300ms"
+	r.fnExtra["REDIS_URL"] = strings.Replace(r.redisURL("freshet"), world.redis.Addr, slowly(t, world.redis.Addr, 10*time.Millisecond), 1)
+	const keys = 100_000
+	r.fill("sequin:products:", 10_000)
 	r.fill("elsewhere:", keys)
 	r.start()
 	r.exec("BEGIN; TRUNCATE products; INSERT INTO products (id) VALUES (1), (2000000); COMMIT; INSERT INTO orders VALUES (1, 1)")
 	r.wantEqual(patience, "products", "orders")
 	r.wantOthers(keys)
+}
+
+// slowly is an address that leads to another one, where every question takes so long to arrive.
+func slowly(t *testing.T, to string, delay time.Duration) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go forward(server, client, delay)
+			go forward(client, server, 0)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// forward copies until either side closes, which closes both.
+func forward(to, from net.Conn, delay time.Duration) {
+	defer to.Close()
+	defer from.Close()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		time.Sleep(delay)
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
 }
 
 // Either program dies in the middle of a truncate.
