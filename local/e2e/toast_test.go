@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,8 +118,8 @@ func TestToastWithThePollerKilledBetween(t *testing.T) {
 
 // Rows with large values that are asked for again in great number must not fill the poller's memory.
 func TestToastInGreatNumberKeepsMemorySmall(t *testing.T) {
-	if raceDetector || testing.Short() {
-		t.Skip("memory is measured without the race detector")
+	if raceDetector || os.Getenv("FRESHET_SOAK") != "1" {
+		t.Skip("memory is measured without the race detector, with FRESHET_SOAK=1")
 	}
 	r := newRig(t, "archive", archive)
 	r.shelve(1, 150, 500_000)
