@@ -21,7 +21,7 @@ func TestRunOnceAndExit(t *testing.T) {
 			tr.close()
 			r.exec("UPDATE orders SET quantity = quantity + 1")
 			r.once() // a backlog
-			if idle != "5s" || soak {
+			if idle != "5s" || soaking {
 				r.once() // nothing
 			}
 		})

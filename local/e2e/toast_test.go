@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,7 +117,7 @@ func TestToastWithThePollerKilledBetween(t *testing.T) {
 
 // Rows with large values that are asked for again in great number must not fill the poller's memory.
 func TestToastInGreatNumberKeepsMemorySmall(t *testing.T) {
-	if raceDetector || os.Getenv("FRESHET_SOAK") != "1" {
+	if raceDetector || !soaking {
 		t.Skip("memory is measured without the race detector, with FRESHET_SOAK=1")
 	}
 	r := newRig(t, "archive", archive)

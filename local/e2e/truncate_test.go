@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,7 +83,7 @@ func TestTruncateDuringABackfill(t *testing.T) {
 
 // A million keys, among another million that only lie in the way; changes right behind it.
 func TestTruncateOfAMillionKeys(t *testing.T) {
-	if os.Getenv("FRESHET_SOAK") != "1" {
+	if !soaking {
 		t.Skip("takes a minute; FRESHET_SOAK=1 runs it")
 	}
 	r := newShop(t)
