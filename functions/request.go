@@ -3,6 +3,7 @@ package functions
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"freshet/shared/change"
 	"freshet/shared/exchange"
@@ -34,7 +35,7 @@ func checkFence(f *change.Fence) error {
 		return malformed("the fence names no session", `"fence.session" is missing`)
 	case f.Lane < 0:
 		return malformed("the fence names no lane", fmt.Sprintf(`"fence.lane" is %d; lanes are counted from 0`, f.Lane))
-	case f.Seq == 0 || f.Seq > mostExact || f.After > mostExact:
+	case f.Seq == 0 || f.Seq > mostExact || len(f.After) > mostLanes || slices.ContainsFunc(f.After, func(n uint64) bool { return n > mostExact }):
 		return malformed("the fence cannot be counted", fmt.Sprintf(`"fence.seq" is %d and "fence.after" is %d; batches are counted from 1`, f.Seq, f.After))
 	}
 	for table, b := range f.Backfills {

@@ -119,7 +119,7 @@ func message(action, record string) string {
 func batch(messages ...string) string { return `{"messages":[` + strings.Join(messages, ",") + `]}` }
 
 func fenced(session string, seq int, messages ...string) string {
-	return fmt.Sprintf(`{"id":"%s/0/%d","source":{"system":"7421","timeline":1,"database":"shop","slot":"freshet"},"fence":{"session":%q,"lane":0,"seq":%d,"after":0,"through":"0000000000000100-%08X","seal":"0/10"},"messages":[%s]}`,
+	return fmt.Sprintf(`{"id":"%s/0/%d","source":{"system":"7421","timeline":1,"database":"shop","slot":"freshet"},"fence":{"session":%q,"lane":0,"seq":%d,"after":[0],"through":"0000000000000100-%08X","seal":"0/10"},"messages":[%s]}`,
 		session, seq, session, seq, seq, strings.Join(messages, ","))
 }
 

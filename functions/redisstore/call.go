@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"freshet/functions/effect"
@@ -14,7 +15,10 @@ import (
 type fence = change.Fence
 
 // call holds the arguments of one run of fence.lua. Keys and values are passed by pointer, so that none of them is boxed.
-type call struct{ args []any }
+type call struct {
+	args   []any
+	counts []byte
+}
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
@@ -55,7 +59,7 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 			}
 		}
 	}
-	c.args = append(c.args, f.Session, f.Lane, f.Seq, f.After, f.Through.String(), f.Seal.String())
+	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
 	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], advance)
 	c.args = append(c.args, fields...)
 	for of := plain; of <= expiring; of++ {
@@ -65,6 +69,15 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 			}
 		}
 	}
+}
+
+// after spells the counts of all lanes in one argument.
+func (c *call) after(f *fence) []byte {
+	c.counts = c.counts[:0]
+	for _, n := range f.After {
+		c.counts = append(strconv.AppendUint(c.counts, n, 10), ' ')
+	}
+	return c.counts
 }
 
 func (c *call) value(w *effect.Write) {

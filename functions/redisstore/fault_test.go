@@ -48,6 +48,30 @@ func TestStore_NoticesThatAnotherLanesBatchVanished(t *testing.T) {
 	w.Keys("a=1", "b")
 }
 
+// Batches that were on their way while Redis forgot one are as many as were forgotten. The next batch's seal counts on what is gone.
+func TestStore_NoticesAVanishedBatchBehindOthersOnTheirWay(t *testing.T) {
+	r := redistest.New(t)
+	w := world(t, r)
+	ask := w.Ask("s1")
+	w.Open(ask)
+	onItsWay := w.Batch("s1", 1, "b=1")
+	onItsWay.Fence.Lane = 1
+	onItsWay.Fence.Seal = 0
+	r.Do("COPY", "freshet:shop:state", "older")
+	w.Applied(w.Batch("s1", 1, "a=1"))
+	next := w.Batch("s1", 2, "a=2")
+	next.Fence.Lane, next.Fence.Seq = 1, 2
+	// A failover to a replica that had not heard of lane 0's batch yet.
+	r.Do("COPY", "older", "freshet:shop:state", "REPLACE")
+	r.Do("DEL", "a")
+	w.Applied(onItsWay)
+	w.Refused(next, exchange.ReasonLost)
+	ask.Session = "s2"
+	if sealed := w.Open(ask).Sealed; sealed != 100 {
+		t.Errorf("sealed is %s, beyond the batch that is gone", sealed)
+	}
+}
+
 func TestStore_OutOfMemory(t *testing.T) {
 	r := redistest.New(t, "--maxmemory-policy", "noeviction")
 	w := world(t, r)

@@ -2,7 +2,7 @@
 -- says so in the state, so that a late, doubled or foreign batch changes nothing.
 --
 -- KEYS  the state; keys to set; keys to set that expire; keys to delete
--- ARGV  1 session  2 lane  3 seq  4 after  5 through  6 seal
+-- ARGV  1 session  2 lane  3 seq  4 after, one count a lane  5 through  6 seal
 --       7 how many fields of the state follow, each with its value (backfills; how far a truncate has come)
 --       8 how many keys to set  9 how many of those that expire
 --       10 "1" to advance the state, "0" for a part of a truncate, whose last part advances it
@@ -12,11 +12,16 @@
 -- refused half way (out of memory, a missing right), the lane has not advanced, and the next attempt writes the same absolute
 -- values again.
 local state, lane = KEYS[1], 'lane:' .. ARGV[2]
-local seq, after = tonumber(ARGV[3]), tonumber(ARGV[4])
+local seq = tonumber(ARGV[3])
 local through, seal = ARGV[5], ARGV[6]
 local fields, plain, expiring = 2 * tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local found = redis.call('HMGET', state, 'session', lane, 'count', 'sealed')
+local wanted, answered = { 'session', lane, 'count', 'sealed' }, {}
+for count in string.gmatch(ARGV[4], '%d+') do
+  answered[#answered + 1] = tonumber(count)
+  wanted[#wanted + 1] = 'lane:' .. #answered - 1
+end
+local found = redis.call('HMGET', state, unpack(wanted))
 local session, progress, count, sealed = found[1], found[2], tonumber(found[3] or 0), found[4]
 if not session then return 'lost state' end
 if session ~= ARGV[1] then return 'fenced' end
@@ -25,8 +30,10 @@ local applied, reached = string.match(progress, '^(%d+) (.+)$')
 applied = tonumber(applied)
 if applied >= seq then return 'duplicate' end
 if applied < seq - 1 then return 'lost lane' end
--- Redis forgot a batch, perhaps of another lane, that it had answered for.
-if count < after then return 'lost count' end
+-- Redis forgot a batch, perhaps of another lane, that it had answered for: then the seal, which counts on it, is not true.
+for i = 1, #answered do
+  if answered[i] > 0 and answered[i] > tonumber(string.match(found[4 + i] or '0', '^%d+')) then return 'lost batch' end
+end
 
 -- ahead compares hex numbers piece by piece. Comparing them as text would follow the server's locale.
 local function ahead(a, b, pieces)

@@ -131,7 +131,7 @@ func refusal(f *fence, verdict string) error {
 	why := map[string]string{
 		"lost state": sink + " is not there, or not whole",
 		"lost lane":  fmt.Sprintf("batch %d of lane %d came before the one in front of it was applied, or that one is gone", f.Seq, f.Lane),
-		"lost count": fmt.Sprintf("fewer batches of the session are there than the %d that were acknowledged", f.After),
+		"lost batch": "batches of other lanes are gone that were acknowledged",
 	}[verdict]
 	return &effect.Refusal{Reason: exchange.ReasonLost, Cause: &problem.Error{
 		What: "Redis is behind what it had acknowledged", Why: why,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -57,7 +58,7 @@ type World struct {
 	*testing.T
 	Backend
 	Sink  string
-	acked uint64
+	acked [2]uint64 // batches, by lane
 }
 
 // Source is the database that the worlds mirror.
@@ -78,14 +79,14 @@ func (w *World) Open(ask exchange.OpenRequest) exchange.OpenResponse {
 	if err != nil {
 		w.Fatalf("open %s: %v", ask.Session, err)
 	}
-	w.acked = 0
+	w.acked = [2]uint64{}
 	return response
 }
 
 // Batch makes a fenced batch of lane 0 that sets keys: "a=1", or deletes them: "a".
 func (w *World) Batch(session string, seq uint64, writes ...string) *effect.Batch {
 	b := Plain(writes...)
-	b.Fence = &change.Fence{Sink: w.Sink, Session: session, Seq: seq, After: w.acked, Through: change.Position{Commit: change.LSN(100 + seq)}, Seal: change.LSN(100 + seq)}
+	b.Fence = &change.Fence{Sink: w.Sink, Session: session, Seq: seq, After: slices.Clone(w.acked[:]), Through: change.Position{Commit: change.LSN(100 + seq)}, Seal: change.LSN(100 + seq)}
 	return b
 }
 
@@ -118,7 +119,9 @@ func (w *World) Applied(b *effect.Batch) {
 	if got := w.try(b); got != "applied" {
 		w.Fatalf("got %s, want applied", got)
 	}
-	w.acked++
+	if b.Fence != nil {
+		w.acked[b.Fence.Lane]++
+	}
 }
 
 // Duplicate wants that the batch was there before.

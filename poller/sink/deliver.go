@@ -209,7 +209,7 @@ func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
 	}
 	now := time.Now()
 	c.seq, c.through, c.sealed, c.sent = seq, through, seal, now
-	c.Session.acknowledged(seal, now)
+	c.Session.acknowledged(c.number, seal, now)
 	if cap(c.body) > 4<<20 {
 		c.body = nil // one huge row must not keep its room for ever
 	}

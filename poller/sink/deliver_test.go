@@ -151,7 +151,7 @@ func TestDelivery_SettledIsSealedAndThenConfirmed(t *testing.T) {
 			t.Errorf("confirmable is %d, want 120", got)
 		}
 		seal, err := change.ParseBatch([]byte(last(e.seen())))
-		if err != nil || seal.Fence.Seal != 120 || len(seal.Messages) != 0 || seal.Fence.Lane != 0 || seal.Fence.After != 1 {
+		if err != nil || seal.Fence.Seal != 120 || len(seal.Messages) != 0 || seal.Fence.Lane != 0 || !slices.Equal(seal.Fence.After, []uint64{0, 1}) {
 			t.Errorf("the seal travelled as %s (%v)", last(e.seen()), err)
 		}
 		if err := s.finish(); !errors.Is(err, context.Canceled) {

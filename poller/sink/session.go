@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,8 +33,8 @@ type Session struct {
 
 	mu        sync.Mutex
 	seals     *Seals
-	confirmed func() // an LSN may have become confirmable
-	acked     uint64 // batches, over all lanes
+	confirmed func()   // an LSN may have become confirmable
+	acked     []uint64 // batches, by lane
 	notes     map[string]change.Backfill
 }
 
@@ -62,6 +63,7 @@ func newSession(c Config, request exchange.OpenRequest) *Session {
 		ID: request.Session, Sink: request.Sink, Source: request.Source, fence: bool(c.Fence),
 		Opened: exchange.OpenResponse{Session: request.Session, Found: exchange.FoundCurrent, Backfills: map[string]change.Backfill{}},
 		seals:  NewSeals(c.ReplayWindow, request.Confirmed),
+		acked:  make([]uint64, request.Lanes),
 		notes:  map[string]change.Backfill{},
 	}
 }
@@ -110,7 +112,7 @@ func (s *Session) fenceFor(lane int, seq uint64, through change.Position, seal c
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := &change.Fence{Sink: s.Sink, Session: s.ID, Lane: lane, Seq: seq, After: s.acked, Through: through, Seal: seal, Backfills: more}
+	f := &change.Fence{Sink: s.Sink, Session: s.ID, Lane: lane, Seq: seq, After: slices.Clone(s.acked), Through: through, Seal: seal, Backfills: more}
 	if lane == 0 && len(s.notes) > 0 {
 		f.Backfills = s.notes
 		maps.Copy(f.Backfills, more)
@@ -120,9 +122,9 @@ func (s *Session) fenceFor(lane int, seq uint64, through change.Position, seal c
 }
 
 // acknowledged records a batch that got its 2xx.
-func (s *Session) acknowledged(seal change.LSN, now time.Time) {
+func (s *Session) acknowledged(lane int, seal change.LSN, now time.Time) {
 	s.mu.Lock()
-	s.acked++
+	s.acked[lane]++
 	s.seals.Acknowledged(seal, now)
 	s.mu.Unlock()
 	if s.confirmed != nil {

@@ -24,9 +24,10 @@ type Fence struct {
 	Lane    int    `json:"lane"`
 	// Seq counts the lane's batches in this session from 1. The sink applies Seq n only after n-1, and once.
 	Seq uint64 `json:"seq"`
-	// After is how many batches of this session, over all lanes, had their 2xx when this one was made. A sink that
-	// has applied fewer has lost some.
-	After uint64 `json:"after"`
+	// After is how many batches of this session had their 2xx when this one was made, lane by lane. A sink that has
+	// applied fewer of any lane has lost some, and must not believe the seal. One number over all lanes would not do: batches that were on their
+	// way while Redis forgot another make up for it.
+	After []uint64 `json:"after"`
 	// Through is the position of the lane's last message up to and with this batch.
 	Through Position `json:"through"`
 	// Seal is the LSN below which everything is settled in every lane. Only a sealed LSN is ever confirmed to Postgres.

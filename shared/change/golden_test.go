@@ -90,7 +90,7 @@ var batches = map[string]change.Batch{
 		ID:     "9b1c/3/42",
 		Source: change.Source{System: "7421000000000000000", Timeline: 1, Database: "shop", Slot: "freshet"},
 		Fence: &change.Fence{
-			Sink: "freshet", Session: "9b1c", Lane: 3, Seq: 42, After: 40,
+			Sink: "freshet", Session: "9b1c", Lane: 3, Seq: 42, After: []uint64{7, 0, 0, 41},
 			Through: change.Position{Commit: 0x16B374D848, Ordinal: 31}, Seal: 0x16B3000,
 			Backfills: map[string]change.Backfill{"public.products": {State: change.BackfillRunning, Cursor: []string{"42", "a b"}, Rows: 1000}},
 		},
@@ -98,7 +98,7 @@ var batches = map[string]change.Batch{
 	"heartbeat": {
 		ID:     "9b1c/0/7",
 		Source: change.Source{System: "7421000000000000000", Timeline: 2, Database: "shop", Slot: "freshet"},
-		Fence:  &change.Fence{Sink: "freshet", Session: "9b1c", Seq: 7, Seal: 0xFFFFFFFF00000000},
+		Fence:  &change.Fence{Sink: "freshet", Session: "9b1c", Seq: 7, After: []uint64{6}, Seal: 0xFFFFFFFF00000000},
 	},
 	"unfenced": {ID: "by hand"},
 }
