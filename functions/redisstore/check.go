@@ -14,20 +14,18 @@ import (
 )
 
 // readyKey is written to see whether writing is possible.
-const (
-	readyKey  = "freshet:probe"
-	readyLife = time.Minute
-)
+const readyKey = "freshet:probe"
 
-// probeScript uses the commands that the scripts use, on a key that is gone afterwards.
+// probeScript uses the commands that the scripts use, on a key that is gone after a minute. It begins with one that needs memory: a script
+// that has written anything, be it a DEL of nothing, may use as much as it likes.
 var probeScript = redis.NewScript(`
+redis.call('SET', KEYS[1], '1', 'PX', '60000')
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'a', '1')
 redis.call('HDEL', KEYS[1], 'a')
 redis.call('HMGET', KEYS[1], 'a')
 redis.call('MSET', KEYS[1], '1')
 redis.call('SET', KEYS[1], '1', 'PX', '60000')
-redis.call('DEL', KEYS[1])
 return 'OK'`)
 
 // Check tries everything that a sink needs of its Redis and reports what is in the way, all at once. Nothing of it touches data.

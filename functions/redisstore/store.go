@@ -55,9 +55,10 @@ func New(c Config) (*Store, error) {
 // Close ends the connections.
 func (s *Store) Close() error { return s.client.Close() }
 
-// Ready answers nil when Redis answers and accepts writes.
+// Ready answers nil when Redis accepts every command that a batch may need, not just one of them: the rest would be
+// refused in the middle of a script.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.client.Set(ctx, readyKey, "1", readyLife).Err(); err != nil {
+	if err := probeScript.Run(ctx, s.client, []string{readyKey}).Err(); err != nil {
 		return s.trouble(err)
 	}
 	return nil
