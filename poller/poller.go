@@ -75,6 +75,7 @@ const steady = 10 * time.Second
 func (p *Poller) lives(ctx context.Context) error {
 	again := backoff.NewExponentialBackOff()
 	again.InitialInterval, again.MaxInterval = 100*time.Millisecond, 3*time.Second
+	taken := 0
 	for {
 		began := time.Now()
 		err := p.live(ctx)
@@ -83,6 +84,9 @@ func (p *Poller) lives(ctx context.Context) error {
 		}
 		if final(err) {
 			return err
+		}
+		if taken = takeovers(taken, err, time.Since(began)); taken == mostTakeovers {
+			return p.contested()
 		}
 		if time.Since(began) > steady {
 			again.Reset()
@@ -93,6 +97,31 @@ func (p *Poller) lives(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
+	}
+}
+
+// A poller that keeps getting the slot and keeps losing the sink shares the sink with a poller of another slot.
+const (
+	mostTakeovers = 3
+	takeoverFades = 10 * time.Minute // a life that lasted so long does not count as one of a fight
+)
+
+// takeovers counts the lives in a row that ended because another session took the sink.
+func takeovers(before int, err error, lasted time.Duration) int {
+	switch {
+	case !errors.Is(err, sink.ErrFenced):
+		return 0
+	case lasted > takeoverFades:
+		return 1
+	}
+	return before + 1
+}
+
+func (p *Poller) contested() error {
+	return &problem.Error{
+		What: "another poller keeps taking over the sink",
+		Why:  fmt.Sprintf("sink %q was taken over %d times in a row, although this poller holds its slot %q: the other one has a slot of its own", p.config.Sink.Sink, mostTakeovers, p.config.Slot),
+		Fix:  "stop one of them; or, if their tables differ, give each its own POLLER_SINK",
 	}
 }
 

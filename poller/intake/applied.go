@@ -5,17 +5,17 @@ import (
 	"freshet/shared/exchange"
 )
 
-// applied knows what the sink had when the session began. Postgres sends again all that is not confirmed; sending on what is there already
+// Applied knows what the sink had when the session began. Postgres sends again all that is not confirmed; sending on what is there already
 // would take keys back to older values.
-type applied struct {
+type Applied struct {
 	sealed      change.LSN
 	generations []exchange.Applied
 	last        change.Position // nothing after it is there
 }
 
-// newApplied returns nil when there is nothing to skip.
-func newApplied(opened exchange.OpenResponse) *applied {
-	a := &applied{sealed: opened.Sealed, generations: opened.Applied}
+// NewApplied reads it from the answer to the opening of the session.
+func NewApplied(opened exchange.OpenResponse) *Applied {
+	a := &Applied{sealed: opened.Sealed, generations: opened.Applied}
 	if opened.Sealed > 0 {
 		a.last = change.Position{Commit: opened.Sealed - 1, Ordinal: ^uint32(0)}
 	}
@@ -30,13 +30,13 @@ func newApplied(opened exchange.OpenResponse) *applied {
 }
 
 // over says that the stream has passed everything that was there.
-func (a *applied) over(at change.Position) bool { return at.Compare(a.last) > 0 }
+func (a *Applied) over(at change.Position) bool { return at.Compare(a.last) > 0 }
 
 // settled says that the whole transaction is there: all that commits below the seal is.
-func (a *applied) settled(commit change.LSN) bool { return commit < a.sealed }
+func (a *Applied) settled(commit change.LSN) bool { return commit < a.sealed }
 
-// has says whether the message with this key and place is there.
-func (a *applied) has(key uint64, at change.Position) bool {
+// Has says whether the message with this key and place is there.
+func (a *Applied) Has(key uint64, at change.Position) bool {
 	if a.settled(at.Commit) {
 		return true
 	}

@@ -36,7 +36,7 @@ type Intake struct {
 	tables  map[*pgoutput.Relation]*table
 	last    *table // of the previous row: mostly the next row's too
 	lastOf  *pgoutput.Relation
-	there   *applied
+	there   *Applied
 
 	inside   bool // a transaction is open
 	tx       change.Transaction
@@ -62,7 +62,7 @@ type counter interface{ Inc() }
 func (in *Intake) Begin(opened exchange.OpenResponse) {
 	in.decoder = pgoutput.New()
 	in.tables = map[*pgoutput.Relation]*table{}
-	in.there = newApplied(opened)
+	in.there = NewApplied(opened)
 	in.heard()
 }
 
@@ -310,7 +310,7 @@ func (in *Intake) place(t *table, r pgoutput.Tuple) (change.Position, row.Key, b
 		in.there = nil
 		return at, key, false
 	}
-	if in.there.has(key.Lane, at) {
+	if in.there.Has(key.Lane, at) {
 		in.Metrics.Skipped.Inc()
 		return at, key, true
 	}
@@ -327,7 +327,7 @@ func (in *Intake) truncate(ctx context.Context, relations []*pgoutput.Relation) 
 			continue
 		}
 		in.Recent.Truncate(t.layout.Seed())
-		if in.there != nil && in.there.has(0, at) {
+		if in.there != nil && in.there.Has(0, at) {
 			in.Metrics.Skipped.Inc()
 			continue
 		}
