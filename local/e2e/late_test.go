@@ -55,8 +55,7 @@ func (b *between) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	if held := b.note(request, body); held != nil {
 		<-held.letGo
-		_, answer := b.r.post("", body) // nothing of the poller's patience is left in it
-		held.answer <- answer
+		held.answer <- pass(b.r.fnURL()+request.URL.RequestURI(), body)
 		return
 	}
 	onward, err := http.NewRequestWithContext(request.Context(), request.Method, b.r.fnURL()+request.URL.RequestURI(), bytes.NewReader(body))
@@ -74,6 +73,20 @@ func (b *between) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
 	w.WriteHeader(answer.StatusCode)
 	_, _ = io.Copy(w, answer.Body) // the poller may be gone
+}
+
+// pass sends a body on when nothing of its sender's patience is left, and answers what came back.
+func pass(url string, body []byte) string {
+	answer, err := http.Post(url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return err.Error()
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // note keeps a batch, and answers where it is held when it is the one to hold.
