@@ -142,8 +142,8 @@ func (b *between) passed() [][]byte {
 	return slices.Clone(b.batches)
 }
 
-// counters is a table whose rows carry their version.
-const counters = `CREATE TABLE counters (id int PRIMARY KEY, version int NOT NULL DEFAULT 0);`
+// versioned is a table whose rows carry their version.
+const versioned = `CREATE TABLE counters (id int PRIMARY KEY, version int NOT NULL DEFAULT 0);`
 
 // watchCounters watches the first so many counters.
 func (r *rig) watchCounters(n int) *watch {
@@ -157,7 +157,7 @@ func (r *rig) watchCounters(n int) *watch {
 // A request is held up somewhere until everything after it is done: its retry, other batches, even another session.
 func TestLateRequestChangesNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "counters", counters)
+	r := newRig(t, "counters", versioned)
 	r.pollExtra["POLLER_TIMEOUT"], r.pollExtra["POLLER_LANES"] = "1s", "1" // one lane: the two rows share their batch
 	r.exec("INSERT INTO counters SELECT generate_series(1, 3)")
 	proxy := newBetween(r)
@@ -197,7 +197,7 @@ func TestLateRequestChangesNothing(t *testing.T) {
 // Every batch that ever passed comes again, the newest first, and one comes before its turn.
 func TestBatchesSentAgainInAnyOrderChangeNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "counters", counters)
+	r := newRig(t, "counters", versioned)
 	r.exec("INSERT INTO counters SELECT generate_series(1, 50)")
 	proxy := newBetween(r)
 	r.start()

@@ -13,8 +13,8 @@ import (
 	"freshet/local/server"
 )
 
-// ownRedis gives the rig a Redis server of its own, in which the function is the user freshet.
-func (r *rig) ownRedis(args ...string) *server.Redis {
+// guardedRedis gives the rig a Redis server of its own, in which the function is the user freshet.
+func (r *rig) guardedRedis(args ...string) *server.Redis {
 	r.Helper()
 	s, err := server.StartRedis(context.Background(), server.RedisOptions{Args: args})
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *rig) redisDo(command string) {
 func TestRedisRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "counters", counters)
-	r.ownRedis("--maxmemory-policy", "noeviction")
+	r.guardedRedis("--maxmemory-policy", "noeviction")
 	// One lane, so that a batch both writes and deletes.
 	r.pollExtra["POLLER_REPLAY_WINDOW"], r.pollExtra["POLLER_RETRY_MAX"], r.pollExtra["POLLER_LANES"] = "0s", "500ms", "1"
 	r.exec("INSERT INTO counters SELECT generate_series(1, 100)")

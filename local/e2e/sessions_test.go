@@ -42,7 +42,7 @@ func TestLanesChangeBetweenLives(t *testing.T) {
 	}
 	t.Parallel()
 	const n = 60
-	r := newRig(t, "counters", counters)
+	r := newRig(t, "counters", versioned)
 	r.exec("INSERT INTO counters SELECT generate_series(1, $1)", n)
 	r.start()
 	r.wantEqual(patience, "counters")
@@ -69,7 +69,7 @@ func TestLanesChangeBetweenLives(t *testing.T) {
 func TestNextSessionFencesTheFrozenOne(t *testing.T) {
 	t.Parallel()
 	const n = 60
-	r := newRig(t, "counters", counters)
+	r := newRig(t, "counters", versioned)
 	r.exec("INSERT INTO counters SELECT generate_series(1, $1)", n)
 	r.start()
 	r.wantEqual(patience, "counters")
@@ -106,7 +106,7 @@ func TestNextSessionFencesTheFrozenOne(t *testing.T) {
 func TestTwoSlotsOnOneSinkDoNotFightForEver(t *testing.T) {
 	t.Parallel()
 	const n = 60
-	r := newRig(t, "counters", counters)
+	r := newRig(t, "counters", versioned)
 	r.pollExtra["POLLER_HEARTBEAT"] = "1s"
 	r.exec("INSERT INTO counters SELECT generate_series(1, $1)", n)
 	r.start()
@@ -149,7 +149,7 @@ func TestTwoSlotsOnOneSinkDoNotFightForEver(t *testing.T) {
 
 func TestSinkOfAnotherDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
-	r, other := newRig(t, "counters", counters), newRig(t, "counters", counters)
+	r, other := newRig(t, "counters", versioned), newRig(t, "counters", versioned)
 	r.exec("INSERT INTO counters SELECT generate_series(1, 10)")
 	r.start()
 	r.wantEqual(patience, "counters")
