@@ -48,7 +48,7 @@ func (r *rig) redisDo(command string) {
 // Redis refuses single commands in all the ways it has. Nothing may be answered for, nothing lost, and both programs say why they are not ready.
 func TestRedisRefuses(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "counters", counters)
+	r := newRig(t, "counters", versioned)
 	r.guardedRedis("--maxmemory-policy", "noeviction")
 	// One lane, so that a batch both writes and deletes.
 	r.pollExtra["POLLER_REPLAY_WINDOW"], r.pollExtra["POLLER_RETRY_MAX"], r.pollExtra["POLLER_LANES"] = "0s", "500ms", "1"
