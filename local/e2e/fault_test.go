@@ -84,7 +84,11 @@ func TestPollerStopsWhenAsked(t *testing.T) {
 	trade := r.busy(2, 1000)
 	trade.wantDeals(100)
 	trade.close()
-	lsn := r.now()
+	// Within the statement, so that it lies before the commit's end, and no log of another database counts.
+	var lsn string
+	if err := r.db.QueryRow(t.Context(), "UPDATE products SET inventory_count = inventory_count + 1 WHERE id = (SELECT min(id) FROM products) RETURNING pg_current_wal_insert_lsn()::text").Scan(&lsn); err != nil {
+		t.Fatal(err)
+	}
 	r.wantEqual(patience, "products", "orders")
 	r.stop(r.poller)
 	if !r.reaches(lsn) {
