@@ -54,14 +54,13 @@ type carrier struct {
 	number  int
 	seq     uint64
 	through change.Position
-	sealed  change.LSN // last seal that this lane sent
 	sent    time.Time
 	turn    time.Time // when a batch that is not full may go; zero while none waits
 	body    []byte
 }
 
 func (d *Delivery) lane(ctx context.Context, number int) error {
-	c := &carrier{Delivery: d, number: number, sent: time.Now(), sealed: d.Session.Sealed()}
+	c := &carrier{Delivery: d, number: number, sent: time.Now()}
 	if applied := d.Session.Opened.Applied; len(applied) > 0 && number < len(applied[0].Through) {
 		c.through = applied[0].Through[number]
 	}
@@ -208,7 +207,7 @@ func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
 		return err
 	}
 	now := time.Now()
-	c.seq, c.through, c.sealed, c.sent = seq, through, seal, now
+	c.seq, c.through, c.sent = seq, through, now
 	c.Session.acknowledged(c.number, seal, now)
 	if cap(c.body) > 4<<20 {
 		c.body = nil // one huge row must not keep its room for ever
