@@ -39,14 +39,43 @@ type Fence struct {
 // BackfillState says how far a table's rows that were there before have come.
 type BackfillState string
 
-// The states. Clear means that the table's keys are removed first: the sink fell behind what can be streamed again.
+// The states. Clear means that the table's keys are removed first: the sink fell behind what can be streamed again. Sweeping means that all
+// rows are there, and keys without rows are being looked for.
 const (
-	BackfillClear   BackfillState = "clear"
-	BackfillPending BackfillState = "pending"
-	BackfillRunning BackfillState = "running"
-	BackfillDone    BackfillState = "done"
-	BackfillOff     BackfillState = "off"
+	BackfillClear     BackfillState = "clear"
+	BackfillPending   BackfillState = "pending"
+	BackfillRunning   BackfillState = "running"
+	BackfillSweeping  BackfillState = "sweeping"
+	BackfillDone      BackfillState = "done"
+	BackfillCancelled BackfillState = "cancelled"
+	BackfillOff       BackfillState = "off"
 )
+
+// Active says whether something is left to be done.
+func (s BackfillState) Active() bool {
+	return s == BackfillClear || s == BackfillPending || s == BackfillRunning || s == BackfillSweeping
+}
+
+// Cause says why rows are read that were there before.
+type Cause string
+
+// The causes. All but the first three are damage that is repaired by itself, unless POLLER_REPAIR leaves it out.
+const (
+	CauseStart     Cause = "start"     // the first start of a sink
+	CauseTable     Cause = "table"     // the table has joined the configuration, or has come back
+	CauseAsked     Cause = "asked"     // an operator wants it
+	CauseEmptied   Cause = "emptied"   // Redis has no state of the sink: FLUSHALL, a new Redis
+	CauseBehind    Cause = "behind"    // Redis lost more than the slot can send again: an old backup
+	CauseSlot      Cause = "slot"      // the slot was lost or dropped, and made anew
+	CausePromoted  Cause = "promoted"  // a standby was promoted: the timeline is new
+	CauseRules     Cause = "rules"     // the function's rules have changed
+	CauseShape     Cause = "shape"     // the table's columns or their types have changed
+	CauseRecreated Cause = "recreated" // another table has the name now, or the primary key has changed
+	CauseAudit     Cause = "audit"     // the standing audit found a key that differs from its row
+)
+
+// Repairs are the causes that POLLER_REPAIR may list.
+var Repairs = []Cause{CauseEmptied, CauseBehind, CauseSlot, CausePromoted, CauseRules, CauseShape, CauseRecreated, CauseAudit}
 
 // Backfill is one table's progress, kept in the sink's state.
 type Backfill struct {
@@ -54,4 +83,11 @@ type Backfill struct {
 	// Cursor is the primary key of the last settled row, each part in Postgres' text format.
 	Cursor []string `json:"cursor,omitempty"`
 	Rows   int64    `json:"rows"` // settled so far
+	Cause  Cause    `json:"cause,omitempty"`
+	// Where is a condition in SQL that limits the rows; empty for all of them.
+	Where string `json:"where,omitempty"`
+	// Sweep has keys without rows looked for, and removed, once all rows are there.
+	Sweep bool `json:"sweep,omitempty"`
+	// Paused keeps it from going on until an operator resumes it.
+	Paused bool `json:"paused,omitempty"`
 }

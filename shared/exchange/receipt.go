@@ -10,6 +10,8 @@ type Receipt struct {
 	Filtered  int `json:"filtered"`
 	Dead      int `json:"dead"`
 	Duplicate int `json:"duplicate"` // applied before, or overtaken within the batch by a newer message for its key
+	// Rules identifies the rules that rendered the batch, as Plan.Rules does.
+	Rules string `json:"rules,omitempty"`
 	// Commands is what a dry run would have issued.
 	Commands []Command `json:"commands,omitempty"`
 }

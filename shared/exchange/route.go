@@ -7,6 +7,9 @@ const (
 	RouteBatches  = "/v1/batches"  // POST a batch; "/" is an alias
 	RouteSessions = "/v1/sessions" // POST OpenRequest, answers OpenResponse
 	RouteCheck    = "/v1/check"    // GET, answers Check; ?sink= names the sink
+	RouteVerify   = "/v1/verify"   // POST a batch, answers Comparison: nothing is written
+	RouteScan     = "/v1/scan"     // POST ScanRequest, answers ScanResponse
+	RouteSweep    = "/v1/sweep"    // POST SweepRequest, answers SweepResponse
 	RouteHealth   = "/healthz"
 	RouteReady    = "/readyz"
 	RouteMetrics  = "/metrics"

@@ -13,6 +13,10 @@ type OpenRequest struct {
 	// Backfill is false when tables the sink does not know yet start as "off" instead of "pending".
 	Backfill bool         `json:"backfill"`
 	Tables   []TableShape `json:"tables"`
+	// NewSlot says that the slot was made by this poller and begins later than whatever the sink has.
+	NewSlot bool `json:"new_slot,omitempty"`
+	// Repair lists the causes that are repaired without a person; what others find is only reported.
+	Repair []change.Cause `json:"repair"`
 }
 
 // TableShape is what the function must know of a table to plan its keys.
@@ -57,7 +61,17 @@ type OpenResponse struct {
 	Backfills map[string]change.Backfill `json:"backfills"` // by change.Table.String()
 	// Abandoned are tables that the sink has keys of and that are not asked for any more, by change.Table.String().
 	Abandoned []string `json:"abandoned,omitempty"`
-	Plan      Plan     `json:"plan"`
+	// Repairs is the damage that this opening has found, one entry a cause.
+	Repairs []Repair `json:"repairs,omitempty"`
+	Plan    Plan     `json:"plan"`
+}
+
+// Repair is damage found at the opening of a session.
+type Repair struct {
+	Cause  change.Cause `json:"cause"`
+	Tables []string     `json:"tables"` // by change.Table.String()
+	// Left says that nothing is done about it, since OpenRequest.Repair does not list the cause.
+	Left bool `json:"left,omitempty"`
 }
 
 // Plan is what a function tells the poller about itself.
@@ -73,4 +87,8 @@ type TablePlan struct {
 	KeyPrefix string `json:"key_prefix"`
 	// OneLane is set when a key depends on more than the primary key, so that order matters over the whole table.
 	OneLane bool `json:"one_lane,omitempty"`
+	// Incomparable says why the table's values cannot be compared with its rows; empty when they can.
+	Incomparable string `json:"incomparable,omitempty"`
+	// Irreversible says why a key cannot be turned back into a primary key; empty when it can.
+	Irreversible string `json:"irreversible,omitempty"`
 }
