@@ -23,6 +23,7 @@ type Config struct {
 	Logging
 	Lanes
 	Backfill
+	Audit
 	Process
 }
 
@@ -36,6 +37,10 @@ type (
 	Backfill struct {
 		Backfill string `split_words:"true" default:"initial" desc:"initial: rows that were there before are sent too; off: only what changes from now on."`
 		backfill.Limits
+	}
+	// Audit compares rows and keys all the time, a few each second.
+	Audit struct {
+		AuditRate int `split_words:"true" default:"100" desc:"Rows a second that are compared with Redis in the background, for ever, and keys likewise; 0 turns it off."`
 	}
 	// Process is the life of the program.
 	Process struct {
@@ -52,6 +57,9 @@ const (
 	backfillOff     = "off"
 )
 
+// mostAudited is about what one connection can read beside everything else.
+const mostAudited = 10_000
+
 // Validate checks everything that needs no connection.
 func (c *Config) Validate() (found problem.List) {
 	found = append(found, c.Source.Validate()...)
@@ -66,6 +74,9 @@ func (c *Config) Validate() (found problem.List) {
 	}
 	if c.BackfillPages < 1 || c.BackfillPageBytes < 1024 {
 		found = append(found, &problem.Error{What: "the backfill's limits are too small", Fix: "use POLLER_BACKFILL_PAGES of at least 1 and POLLER_BACKFILL_PAGE_BYTES of at least 1024"})
+	}
+	if c.AuditRate < 0 || c.AuditRate > mostAudited {
+		found = append(found, &problem.Error{What: fmt.Sprintf("POLLER_AUDIT_RATE is %d", c.AuditRate), Fix: fmt.Sprintf("use 0 to %d rows a second", mostAudited)})
 	}
 	if c.ExitWhenIdle < 0 || c.DrainTimeout <= 0 {
 		found = append(found, &problem.Error{What: "POLLER_EXIT_WHEN_IDLE or POLLER_DRAIN_TIMEOUT is negative or zero", Fix: "use durations above zero, such as 5s"})

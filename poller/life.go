@@ -44,6 +44,11 @@ type life struct {
 	delivery  *sink.Delivery
 	intake    *intake.Intake
 	runner    *backfill.Runner
+	recent    *backfill.Recent
+	audit     *backfill.Verification // nil when there is none
+	audited   exchange.Tally         // what is in the metrics
+	repaired  int64                  // the same
+	awaited   atomic.Bool            // commits wait for what we confirm
 	nudge     chan struct{}
 	finished  atomic.Bool // idle for long enough
 }
@@ -163,6 +168,8 @@ func (l *life) mirror(work context.Context) error {
 		return nil
 	})
 	l.health.Streaming()
+	l.operator.serve(l)
+	defer l.operator.leave(l)
 	return g.Wait()
 }
 
@@ -213,9 +220,10 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 		Recorder: l.recorder, Waiting: l.waiting, Metrics: l.metrics, Log: l.log, Nudge: l.nudge,
 	}
 	session.OnSeal(l.kick)
-	recent, pages, refetch := backfill.NewRecent(l.horizon), &backfill.Pages{}, backfill.NewRefetch()
+	pages, refetch := &backfill.Pages{}, backfill.NewRefetch()
+	l.recent = backfill.NewRecent(l.horizon)
 	l.intake = &intake.Intake{
-		Session: session.ID, Lanes: l.lanes, Tracker: l.tracker, Pages: pages, Recent: recent, Refetch: refetch,
+		Session: session.ID, Lanes: l.lanes, Tracker: l.tracker, Pages: pages, Recent: l.recent, Refetch: refetch,
 		Layout: l.layout, Metrics: l.metrics, Log: l.log,
 	}
 	l.intake.Begin(session.Opened)
@@ -223,20 +231,36 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	if err != nil {
 		return err
 	}
+	l.operator.begin(l.tables, session.Opened.Backfills)
 	runner := &backfill.Runner{
-		Conn: l.rows.PgConn(), Session: session.ID, Tasks: tasks, Layouts: l.tables.layouts, Limits: l.config.Backfill.Limits, Pages: pages, Recent: recent, Refetch: refetch,
-		Note: l.note, Read: l.read, Log: l.log,
-		Inspect: func(ctx context.Context) error { return l.unaltered(ctx, l.rows) },
+		Conn: l.rows.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
+		Limits: l.config.Backfill.Limits, Pages: pages, Recent: l.recent, Refetch: refetch,
+		Note: l.note, Told: l.operator.told, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
+	}
+	if l.config.Fence {
+		runner.Keys = sink.Keys{Client: l.client, Config: l.config.Sink.Config}
 	}
 	l.runner = runner.Prepare()
+	l.operator.resume(l.runner)
+	l.beginAudit()
 	l.session.Store(session) // from here on reports tell of its progress
 	return nil
 }
 
 // note stores a table's backfill state and sees that it goes out.
-func (l *life) note(t change.Table, b change.Backfill) {
-	l.session.Load().Note(t, b)
+func (l *life) note(t change.Table, b change.Backfill, kept func()) {
+	l.session.Load().Note(t, b, kept)
 	l.wake()
+}
+
+// inspect looks whether everything is still what it was when the life began.
+func (l *life) inspect(ctx context.Context) error {
+	if err := l.unaltered(ctx, l.rows); err != nil {
+		return err
+	}
+	awaited, err := replication.Awaited(ctx, l.rows, l.config.Slot)
+	l.awaited.Store(awaited)
+	return err
 }
 
 func (l *life) read(t change.Table, rows int) {
@@ -269,13 +293,21 @@ func (l *life) Applied() change.LSN {
 	return l.tracker.Applied()
 }
 
-// Confirmable is what may be confirmed to Postgres.
+// Confirmable is what may be confirmed to Postgres. A transaction that is in the log and that a snapshot may not see yet, because a standby is
+// late with its answer, must be streamed again after a crash: a page of the next life may miss it, and only the stream tells which rows it
+// touched. Where commits wait for what we confirm, that would be a circle.
 func (l *life) Confirmable(now time.Time) change.LSN {
 	s := l.session.Load()
 	if s == nil {
 		return l.confirmed
 	}
-	return s.Confirmable(now)
+	lsn := s.Confirmable(now)
+	hidden, ok := l.recent.Hidden()
+	if !ok || lsn <= hidden || l.awaited.Load() {
+		return lsn
+	}
+	l.runner.Refresh()
+	return hidden
 }
 
 func (l *life) seen(received, applied, confirmed change.LSN) {

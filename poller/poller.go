@@ -32,6 +32,7 @@ type Poller struct {
 	client   *sink.Client
 	recorder *sink.Recorder
 	waiting  *sink.Waiting
+	operator *operator
 	started  bool // a session was opened: from then on trouble is waited for, before it is reported
 }
 
@@ -52,6 +53,7 @@ func New(c Config, log *slog.Logger) (*Poller, error) {
 		client:  sink.NewClient(c.Sink.Config, c.Lanes.Lanes, nil),
 	}
 	p.health = admin.NewHealth(p.waiting.Longest)
+	p.operator = newOperator(p)
 	return p, nil
 }
 
@@ -132,7 +134,7 @@ func final(err error) bool {
 		return !list.Transient()
 	}
 	var one *problem.Error
-	return errors.As(err, &one) && !one.Transient && !errors.Is(err, sink.ErrLost) && !errors.Is(err, sink.ErrFenced)
+	return errors.As(err, &one) && !one.Transient && !errors.Is(err, sink.ErrLost) && !errors.Is(err, sink.ErrFenced) && !errors.Is(err, sink.ErrRules)
 }
 
 // standbyPause is how soon a poller that waits for the slot looks again, so that it takes over within a second or two.
@@ -150,6 +152,8 @@ func (p *Poller) explain(err error, wait time.Duration) time.Duration {
 		why = &problem.Error{What: "the sink lost something it had acknowledged", Why: "Redis was emptied, restored or failed over", Fix: "nothing to do: a new session finds out what is missing"}
 	case errors.Is(err, sink.ErrFenced):
 		why = &problem.Error{What: "another session has taken over the sink", Why: "a second poller uses the same sink", Fix: "stop it, or give it another POLLER_SINK"}
+	case errors.Is(err, sink.ErrRules):
+		why = &problem.Error{What: "a session is opened anew", Why: "the function has other rules now", Fix: "nothing to do: the keys and values that follow from them are made anew"}
 	case errors.Is(err, errAltered):
 		why = &problem.Error{What: "the tables are looked at afresh", Why: err.Error(), Fix: "nothing to do: rows whose form has changed are read again"}
 	case errors.Is(err, replication.ErrServerStopping):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"freshet/poller/backfill"
 	"freshet/poller/replication"
 	"freshet/shared/change"
 	"freshet/shared/logging"
@@ -59,7 +60,7 @@ func (l *life) clear(ctx context.Context) error {
 		if layout == nil {
 			continue // no longer among our tables
 		}
-		next := change.Backfill{State: change.BackfillPending}
+		next := cleared(b)
 		if l.config.Backfill.Backfill == backfillOff {
 			next.State = change.BackfillOff
 		}
@@ -81,12 +82,30 @@ func (l *life) drain(ctx context.Context) {
 		l.wake()
 		err = sleep(ctx, 2*time.Millisecond)
 	}
+	l.see(ctx)
 	attributes := []any{"settled", l.tracker.Settled().String(), "confirmed", l.Confirmable(time.Now()).String()}
 	if err != nil {
 		l.log.Warn("stopped with batches undelivered; they will be streamed again", append(attributes, logging.Bytes, l.lanes.Bytes())...)
 		return
 	}
 	l.log.Info("stopped; everything that was read is in Redis", attributes...)
+}
+
+// see has what is confirmed at the end wait no longer for transactions that everybody sees by now. The runner has ended.
+func (l *life) see(ctx context.Context) {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for !l.recent.Empty() {
+		now, err := backfill.CurrentSnapshot(ctx, l.catalog.PgConn())
+		if err != nil {
+			return // it is streamed again, and skipped
+		}
+		l.recent.Forget(now)
+		if sleep(ctx, 2*time.Millisecond) != nil {
+			return
+		}
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -154,4 +173,5 @@ func (l *life) gauges(now time.Time) {
 		lag = max(0, now.Sub(at).Seconds())
 	}
 	l.metrics.Lag.Set(lag)
+	l.count()
 }

@@ -38,6 +38,15 @@ func newTables(found []catalog.Table) tables {
 	return t
 }
 
+// shapesByName has the same by change.Table.String().
+func (t tables) shapesByName() map[string]exchange.TableShape {
+	all := map[string]exchange.TableShape{}
+	for _, s := range t.shapes {
+		all[s.Table().String()] = s
+	}
+	return all
+}
+
 // shapes is what the function is told of these tables.
 func shapes(ctx context.Context, q catalog.Querier, found []catalog.Table) (all []exchange.TableShape, err error) {
 	var types catalog.Types
@@ -245,14 +254,19 @@ func (l *life) tasks(ctx context.Context, states map[string]change.Backfill) (al
 		state := states[name]
 		count[state.State]++
 		if state.State == change.BackfillClear && l.config.Backfill.Backfill == backfillInitial {
-			state = change.Backfill{State: change.BackfillPending}
+			state = cleared(state)
 		}
-		if state.State == change.BackfillPending || state.State == change.BackfillRunning {
+		if state.State.Active() && state.State != change.BackfillClear {
 			all = append(all, backfill.Task{Layout: layout, Progress: state})
 		}
 	}
-	for _, s := range []change.BackfillState{change.BackfillPending, change.BackfillRunning, change.BackfillDone, change.BackfillOff, change.BackfillClear} {
+	for _, s := range []change.BackfillState{change.BackfillPending, change.BackfillRunning, change.BackfillSweeping, change.BackfillDone, change.BackfillCancelled, change.BackfillOff, change.BackfillClear} {
 		l.metrics.BackfillTables.WithLabelValues(string(s)).Set(float64(count[s]))
 	}
 	return all, nil
+}
+
+// cleared is how a table goes on whose keys were removed.
+func cleared(was change.Backfill) change.Backfill {
+	return change.Backfill{State: change.BackfillPending, Cause: was.Cause}
 }

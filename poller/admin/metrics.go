@@ -28,6 +28,8 @@ type Metrics struct {
 	BackfillRows   *prometheus.CounterVec // table
 	BackfillTables *prometheus.GaugeVec   // state
 	Refetched      prometheus.Counter
+	Audited        *prometheus.CounterVec // result
+	AuditRepaired  prometheus.Counter
 }
 
 // NewMetrics declares and registers them.
@@ -75,5 +77,7 @@ func NewMetrics() *Metrics {
 		BackfillRows:   counters("freshet_backfill_rows_total", "Rows read by backfills, by table.", "table"),
 		BackfillTables: tables,
 		Refetched:      counter("freshet_rows_refetched_total", "Rows read again because an update left out an unchanged TOAST value."),
+		Audited:        counters("freshet_audit_total", "Rows and keys that the standing audit compared, by result: match, missing, stale, orphan, absent (which is right for keys that expire).", "result"),
+		AuditRepaired:  counter("freshet_audit_repaired_total", "Keys that the standing audit put right."),
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tidwall/gjson"
 
+	"freshet/poller/lane"
 	"freshet/poller/pgoutput"
 	"freshet/poller/row"
 	"freshet/shared/change"
@@ -24,6 +26,12 @@ type Page struct {
 	// But names transactions whose touch does not keep a row out of the page although the snapshot does not see them.
 	But  []uint32
 	Rows []Row
+	// Compare has the rows compared with what Redis has, instead of written: a read's value must be there, a delete's key must not.
+	Compare *lane.Comparison
+	// Touched is called at the mark for each row that is left out because the stream has brought something newer. May be nil.
+	Touched func(row int)
+	// Alone keeps all lanes empty while the page passes: its rows have keys that other rows, of other lanes, may have too.
+	Alone bool
 	// Settled is called when the page's rows are in Redis.
 	Settled func()
 
@@ -38,20 +46,36 @@ type Page struct {
 type Row struct {
 	Record []byte
 	Key    row.Key
+	// Also are the keys, as Key.Bytes, of other rows that would have the same key in Redis.
+	Also [][]byte
 }
 
-// source is a table to read pages from.
-type source struct{ layout *row.Layout }
+// source is a table, or some of its rows, to read pages from.
+type source struct {
+	layout *row.Layout
+	where  string // a condition in SQL; empty for all rows
+}
 
 // query reads up to limit rows after the cursor, in the order of the primary key. There is no lower bound for the first page:
 // negative and empty keys are rows too.
 func (s source) query(after []string, limit int) string {
-	key := columnList(s.layout.PrimaryKey)
-	text := s.selectList()
-	if len(after) > 0 {
-		text += " WHERE (" + key + ") > (" + s.placeholders(0) + ")"
+	return s.selectList() + s.conditions(after) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
+}
+
+// conditions is the WHERE clause of the rows after the cursor. The operator's condition ends with its line, so that a comment in it hides
+// nothing.
+func (s source) conditions(after []string) string {
+	var all []string
+	if s.where != "" {
+		all = append(all, "("+s.where+"\n)")
 	}
-	return text + " ORDER BY " + key + " LIMIT " + strconv.Itoa(limit)
+	if len(after) > 0 {
+		all = append(all, "("+columnList(s.layout.PrimaryKey)+") > ("+s.placeholders(0)+")")
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(all, " AND ")
 }
 
 // queryKeys reads the rows with these n keys.
@@ -61,6 +85,29 @@ func (s source) queryKeys(n int) string {
 		tuples[i] = "(" + s.placeholders(i*len(s.layout.PrimaryKey)) + ")"
 	}
 	return s.selectList() + " WHERE (" + columnList(s.layout.PrimaryKey) + ") IN (" + strings.Join(tuples, ",") + ")"
+}
+
+// rows is about how many rows come after the cursor, as the planner has it.
+func (s source) rows(ctx context.Context, conn *pgconn.PgConn, after []string) (int64, error) {
+	sql := "EXPLAIN (FORMAT JSON) SELECT 1 FROM " + s.layout.From + s.conditions(after)
+	result := conn.ExecParams(ctx, sql, arguments(after), nil, nil, nil).Read()
+	if result.Err != nil {
+		return 0, fmt.Errorf("estimate the rows of %s: %w", s.layout.Table, result.Err)
+	}
+	return gjson.GetBytes(result.Rows[0][0], "0.Plan.Plan Rows").Int(), nil
+}
+
+// Estimate is about how many rows of a table meet a condition in SQL. Its error is Postgres' when the condition cannot be used.
+func Estimate(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, where string) (int64, error) {
+	return source{layout: l, where: where}.rows(ctx, conn, nil)
+}
+
+func arguments(texts []string) [][]byte {
+	values := make([][]byte, len(texts))
+	for i, text := range texts {
+		values[i] = []byte(text)
+	}
+	return values
 }
 
 func (s source) selectList() string {
@@ -83,14 +130,10 @@ func columnList(names []string) string {
 	return strings.Join(quoted, ",")
 }
 
-// read runs a page's query and renders its rows, until they have most bytes: rows can be far larger than those before
-// them. A page without rows has no snapshot.
-func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args []string, most int) (*Page, error) {
-	values := make([][]byte, len(args))
-	for i, a := range args {
-		values[i] = []byte(a)
-	}
-	result := conn.ExecParams(ctx, sql, values, nil, nil, nil)
+// page runs a page's query and renders its rows, until they have most bytes: rows can be far larger than those before
+// them.
+func (s source) page(ctx context.Context, conn *pgconn.PgConn, sql string, args []string, most int) (*Page, error) {
+	result := conn.ExecParams(ctx, sql, arguments(args), nil, nil, nil)
 	p := &Page{Layout: s.layout}
 	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
 	var ends []int
@@ -126,14 +169,22 @@ func (s source) read(ctx context.Context, conn *pgconn.PgConn, sql string, args 
 	}
 	if _, err := result.Close(); err != nil {
 		var refused *pgconn.PgError
-		if errors.As(err, &refused) && refused.Code == "55P03" { // lock_not_available
+		if errors.As(err, &refused) && refused.Code == lockNotAvailable {
 			return nil, errLocked
 		}
 		return nil, fmt.Errorf("read a page of %s: %w", s.layout.Table, err)
 	}
 	p.cut(ends, keyEnds, lanes)
-	return p, nil
+	if len(p.Rows) > 0 {
+		return p, nil
+	}
+	var err error
+	p.Snapshot, err = CurrentSnapshot(ctx, conn)
+	return p, err
 }
+
+// lockNotAvailable is how Postgres says that lock_timeout has passed.
+const lockNotAvailable = "55P03"
 
 // errLocked says that the table is locked, and that its rows can be read later.
 var errLocked = errors.New("the table is locked")

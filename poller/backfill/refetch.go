@@ -142,7 +142,7 @@ func (r *Runner) fetch(ctx context.Context, asked []Request) error {
 	for _, q := range asked {
 		keys = append(keys, q.Key...)
 	}
-	page, err := s.read(ctx, r.Conn, s.queryKeys(len(asked)), keys, math.MaxInt)
+	page, err := s.page(ctx, r.Conn, s.queryKeys(len(asked)), keys, math.MaxInt)
 	if errors.Is(err, errLocked) {
 		r.setAside(asked)
 		return nil
@@ -150,12 +150,7 @@ func (r *Runner) fetch(ctx context.Context, asked []Request) error {
 	if err != nil {
 		return err
 	}
-	if len(page.Rows) == 0 { // all of them are gone: their deletes follow in the stream
-		if page.Snapshot, err = CurrentSnapshot(ctx, r.Conn); err != nil {
-			return err
-		}
-	}
-	page.Action = change.Update
+	page.Action = change.Update // rows that are gone are left out: their deletes follow in the stream
 	page.Settled = func() {
 		for _, q := range asked {
 			q.Settled()

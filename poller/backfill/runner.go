@@ -2,9 +2,9 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,7 +14,7 @@ import (
 
 	"freshet/poller/row"
 	"freshet/shared/change"
-	"freshet/shared/logging"
+	"freshet/shared/exchange"
 )
 
 // Limits bound a backfill.
@@ -29,63 +29,134 @@ type Task struct {
 	Progress change.Backfill
 }
 
+// Keys is what a Runner asks of the function beside the lanes. An error says that it cannot be had at all; trouble that passes is waited for.
+type Keys interface {
+	Scan(ctx context.Context, ask exchange.ScanRequest) (exchange.ScanResponse, error)
+	Sweep(ctx context.Context, ask exchange.SweepRequest) (exchange.SweepResponse, error)
+}
+
 // Runner reads pages, one at a time, and sends each on its way with a mark. It owns its connection; everything else it has
 // to do with the stream goes through Pages and Recent.
 type Runner struct {
 	Conn    *pgconn.PgConn
 	Session string // begins the ids of the pages
+	Sink    string
 	Tasks   []Task
-	Layouts map[string]*row.Layout // of all tables as they are now, by change.Table.String()
+	Layouts map[string]*row.Layout         // of all tables as they are now, by change.Table.String()
+	Shapes  map[string]exchange.TableShape // the same tables as the function was told of them
+	Plan    exchange.Plan
 	Limits  Limits
 	Pages   *Pages
 	Recent  *Recent
 	Refetch *Refetch
-	// Note stores a table's progress once it is settled.
-	Note func(change.Table, change.Backfill)
+	// Keys is nil where the sink knows nothing of it: then no keys are looked for that have no rows.
+	Keys Keys
+	// Note stores a table's progress once it is settled; kept, when not nil, is called when the sink has it.
+	Note func(t change.Table, b change.Backfill, kept func())
+	// Told is told how a table's backfill goes on. May be nil.
+	Told func(Told)
 	// Read is told of the rows of each page read.
 	Read func(change.Table, int)
-	Log  *slog.Logger
+	// Pruned is called after a refresh that Refresh asked for. May be nil.
+	Pruned func()
+	Log    *slog.Logger
 	// Inspect looks, every few seconds and between two pages, whether the tables still are what the tasks were made for. May be nil.
 	Inspect func(ctx context.Context) error
 
 	inspected time.Time
+	refreshed time.Time
 	pages     int
 	inFlight  atomic.Int32
-	free      chan struct{} // a page was settled
-	left      atomic.Int32  // tables that are not done
-	aside     []Request     // rows to fetch again once their updates are visible
-	waiting   atomic.Int32  // how many these are
+	free      chan struct{} // something may go on: a page was settled, keys have come
+	asked     chan struct{} // Refresh
+	commands  chan func()
+	left      atomic.Int32 // walks that are not over, but for the audit and what is paused
+	aside     []Request    // rows to fetch again once their updates are visible
+	waiting   atomic.Int32 // how many these are
+
+	fills   []*fill
+	sweep   *sweep
+	others  []walk
+	turn    int // whose turn it is among the walks
+	helpers sync.WaitGroup
+}
+
+// Told is how far a table's backfill has come.
+type Told struct {
+	Table    change.Table
+	Progress change.Backfill // of what is settled
+	Total    int64           // rows, about; -1 while nobody knows
+	Keys     int64           // that the sweep has looked at
+	Swept    int64           // that it has removed
+}
+
+// walk reads something page by page. Everything but what a page's settling calls belongs to the runner's goroutine.
+type walk interface {
+	// ready says whether step has something to do now.
+	ready() bool
+	// step reads at most one page and sends it on its way; over says that nothing is left to be read.
+	step(ctx context.Context, r *Runner) (over bool, err error)
 }
 
 // Prepare must be called before anything else.
 func (r *Runner) Prepare() *Runner {
-	r.free = make(chan struct{}, 1)
-	r.left.Store(int32(len(r.Tasks)))
+	r.free, r.asked, r.commands = make(chan struct{}, 1), make(chan struct{}, 1), make(chan func())
+	for _, t := range r.Tasks {
+		r.add(t)
+	}
 	return r
 }
 
-// Idle says that no table is left and no row waits to be fetched again.
+// Idle says that no table is left and no row waits to be fetched again. A standing audit does not count.
 func (r *Runner) Idle() bool {
 	return r.left.Load() == 0 && r.inFlight.Load() == 0 && r.waiting.Load() == 0 && r.Refetch.Empty()
 }
 
-// refreshEvery is how often what Recent remembers is pruned when no page does it on its way, and probeEvery how often the connection is
-// tried when there is nothing to prune.
-const refreshEvery, probeEvery = time.Second, 5 * time.Second
+// Do runs f in the runner's goroutine, between two pages. It returns the context's error when the runner does not come to it.
+func (r *Runner) Do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case r.commands <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}
 
-// lockTimeout bounds the wait for a table that somebody else has locked. Whoever did may be waiting for us to report a commit, and that report
-// for a key that blank is to remove: it must not wait for a page.
-const lockTimeout = "SET lock_timeout = '300ms'"
+// Refresh has what Recent remembers pruned soon, because something waits for it.
+func (r *Runner) Refresh() { offer(r.asked) }
 
-// Run works until the context ends or the connection fails. Rows to fetch again go before pages of a table.
+// wake has the runner look again whether a walk is ready.
+func (r *Runner) wake() { offer(r.free) }
+
+func offer(to chan<- struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
+}
+
+// refreshEvery is how often what Recent remembers is pruned when no page does it on its way, refreshPace how often at most when it is
+// asked for, and probeEvery how often the connection is tried when there is nothing to prune.
+const refreshEvery, refreshPace, probeEvery = time.Second, 5 * time.Millisecond, 5 * time.Second
+
+// prepareSQL bounds the wait for a table that somebody else has locked. Whoever did may be waiting for us to report a commit, and that report
+// for a key that blank is to remove: it must not wait for a page. Keys are looked up through the primary key's index, however few rows the
+// table is thought to have.
+const prepareSQL = "SET lock_timeout = '300ms'; SET enable_hashjoin = off; SET enable_mergejoin = off"
+
+// Run works until the context ends or the connection fails. Rows to fetch again go before everything else.
 func (r *Runner) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer r.helpers.Wait()
+	defer stop()
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
-	walks := r.walks()
-	if _, err := r.Conn.Exec(ctx, lockTimeout).ReadAll(); err != nil {
-		return fmt.Errorf("bound the wait for locks: %w", err)
+	if _, err := r.Conn.Exec(ctx, prepareSQL).ReadAll(); err != nil {
+		return fmt.Errorf("prepare the connection that reads rows: %w", err)
 	}
 	for {
 		if err := r.inspect(ctx); err != nil {
@@ -98,29 +169,34 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 			aside = time.After(asideEvery)
 		}
-		room := int(r.inFlight.Load()) < r.Limits.BackfillPages
-		switch {
-		case room && !r.Refetch.Empty():
-			if err := r.refetch(ctx); err != nil {
-				return err
-			}
-			continue
-		case room && len(walks) > 0:
-			more, err := walks[0].step(ctx, r)
-			if err != nil {
-				return err
-			}
-			if !more {
-				walks = walks[1:]
+		worked, err := r.work(ctx)
+		if err != nil {
+			return err
+		}
+		if worked {
+			select { // whoever asks does not wait for a table to be over
+			case command := <-r.commands:
+				command()
+			case <-r.asked:
+				if err := r.refreshSoon(ctx); err != nil {
+					return err
+				}
+			default:
 			}
 			continue
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case command := <-r.commands:
+			command()
 		case <-r.free:
 		case <-r.Refetch.added:
 		case <-aside:
+		case <-r.asked:
+			if err := r.refreshSoon(ctx); err != nil {
+				return err
+			}
 		case <-tick.C:
 			if r.Recent.Empty() {
 				continue
@@ -138,6 +214,53 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
+// work does one thing that is to be done, if there is one and room for it.
+func (r *Runner) work(ctx context.Context) (worked bool, err error) {
+	r.settleFills(ctx)
+	if int(r.inFlight.Load()) >= r.Limits.BackfillPages {
+		return false, nil
+	}
+	if !r.Refetch.Empty() {
+		return true, r.refetch(ctx)
+	}
+	all := r.walks()
+	for i := range all {
+		w := all[(r.turn+i)%len(all)]
+		if !w.ready() {
+			continue
+		}
+		r.turn = (r.turn + i + 1) % len(all)
+		over, err := w.step(ctx, r)
+		if err != nil {
+			return false, err
+		}
+		if over {
+			r.drop(w)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// walks are those that take turns: the first table that can be read, its keys, and what compares.
+func (r *Runner) walks() (all []walk) {
+	for _, f := range r.fills {
+		if f.ready() {
+			all = append(all, f)
+			break // tables are read one after the other
+		}
+	}
+	if r.sweep != nil {
+		all = append(all, r.sweep)
+	}
+	return append(all, r.others...)
+}
+
+// drop forgets a comparison of which everything has been read.
+func (r *Runner) drop(w walk) {
+	r.others = slices.DeleteFunc(r.others, func(other walk) bool { return other == w })
+}
+
 // inspectEvery is how long an altered table may go unnoticed when none of its rows changes.
 const inspectEvery = 5 * time.Second
 
@@ -149,8 +272,23 @@ func (r *Runner) inspect(ctx context.Context) error {
 	return r.Inspect(ctx)
 }
 
+// refreshSoon refreshes at a pace, since every commit may ask for it.
+func (r *Runner) refreshSoon(ctx context.Context) error {
+	if wait := refreshPace - time.Since(r.refreshed); wait > 0 {
+		time.Sleep(wait)
+	}
+	if err := r.refresh(ctx); err != nil {
+		return err
+	}
+	if r.Pruned != nil {
+		r.Pruned()
+	}
+	return nil
+}
+
 // refresh takes a new snapshot so that Recent can forget what everybody sees by now.
 func (r *Runner) refresh(ctx context.Context) error {
+	r.refreshed = time.Now()
 	s, err := CurrentSnapshot(ctx, r.Conn)
 	if err != nil {
 		return err
@@ -191,10 +329,7 @@ func (r *Runner) send(ctx context.Context, p *Page) error {
 	p.Settled = func() {
 		settled()
 		r.inFlight.Add(-1)
-		select {
-		case r.free <- struct{}{}:
-		default:
-		}
+		r.wake()
 	}
 	r.inFlight.Add(1)
 	r.Pages.Add(p)
@@ -204,95 +339,4 @@ func (r *Runner) send(ctx context.Context, p *Page) error {
 		return fmt.Errorf("mark a page in the stream: %w", result.Err)
 	}
 	return nil
-}
-
-func (r *Runner) walks() (all []*walk) {
-	for _, t := range r.Tasks {
-		all = append(all, &walk{source: source{layout: t.Layout}, cursor: t.Progress.Cursor, progress: t.Progress, limit: firstLimit, began: time.Now()})
-	}
-	return all
-}
-
-// walk is one table being read in the order of its primary key.
-type walk struct {
-	source
-	cursor   []string
-	progress change.Backfill // of what has been read, not of what is settled
-	limit    int
-	began    time.Time
-
-	mu      sync.Mutex
-	settled int64 // rows, of the furthest page that is settled
-}
-
-// reached is called when a page is settled, by whoever settled it: calls may overtake each other, and progress must not go back.
-func (w *walk) reached(r *Runner, progress change.Backfill) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if progress.Rows > w.settled || progress.State == change.BackfillDone {
-		w.settled = max(progress.Rows, w.settled)
-		r.Note(w.layout.Table, progress)
-	}
-}
-
-// The number of rows in a page grows from firstLimit until the page has the size that is aimed at.
-const (
-	firstLimit = 16
-	mostRows   = 10_000
-)
-
-// step reads one page and sends it on its way; more is false after the last one.
-func (w *walk) step(ctx context.Context, r *Runner) (more bool, err error) {
-	if w.progress.State == change.BackfillPending {
-		r.Log.Info("backfill begins", logging.Table, w.layout.Table.String())
-	}
-	page, err := w.read(ctx, r.Conn, w.query(w.cursor, w.limit), w.cursor, 2*r.Limits.BackfillPageBytes)
-	if errors.Is(err, errLocked) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	page.Action = change.Read
-	last := len(page.Rows) < w.limit && !page.partial
-	w.progress.State = change.BackfillRunning
-	w.progress.Rows += int64(len(page.Rows))
-	if len(page.Rows) > 0 {
-		w.cursor = page.last
-		w.progress.Cursor = w.cursor
-	}
-	if last {
-		w.progress.State, w.progress.Cursor = change.BackfillDone, nil
-	}
-	r.Read(w.layout.Table, len(page.Rows))
-	if page.partial {
-		w.limit = len(page.Rows)
-	}
-	w.adapt(len(page.records), r.Limits.BackfillPageBytes)
-	reached := w.progress
-	page.Settled = func() {
-		w.reached(r, reached)
-		if last {
-			r.left.Add(-1)
-			r.Log.Info("backfill is done", logging.Table, w.layout.Table.String(), "rows", reached.Rows, logging.Took, time.Since(w.began).Round(time.Millisecond))
-		}
-	}
-	if len(page.Rows) == 0 {
-		if page.Snapshot, err = CurrentSnapshot(ctx, r.Conn); err != nil {
-			return false, err
-		}
-	}
-	return !last, r.send(ctx, page)
-}
-
-// adapt sets the next page's number of rows from the size of this one.
-func (w *walk) adapt(bytes, aim int) {
-	switch {
-	case bytes > 2*aim:
-		w.limit = max(1, w.limit/2)
-	case bytes < aim/4:
-		w.limit = min(mostRows, w.limit*4)
-	case bytes < aim/2:
-		w.limit = min(mostRows, w.limit*2)
-	}
 }

@@ -45,7 +45,7 @@ func newStage(t *testing.T, tables string) *stage {
 	s.runner = &backfill.Runner{
 		Conn: s.connect().PgConn(), Session: session, Limits: backfill.Limits{BackfillPages: 4, BackfillPageBytes: 4096},
 		Pages: &backfill.Pages{}, Recent: backfill.NewRecent(snapshot(t, s.Text("SELECT pg_current_snapshot()::text"))), Refetch: backfill.NewRefetch(),
-		Note: func(_ change.Table, b change.Backfill) {
+		Note: func(_ change.Table, b change.Backfill, _ func()) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.notes = append(s.notes, b)
@@ -333,14 +333,14 @@ func TestRunner_PagesAreBoundedInBytes(t *testing.T) {
 
 func TestRunner_ForgetsWhatEverySnapshotSees(t *testing.T) {
 	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY)`)
-	s.runner.Recent.Begin(uint32(1 << 30)) // not seen for long
+	s.runner.Recent.Begin(uint32(1<<30), 0) // not seen for long
 	s.runner.Recent.Touch([]byte("k"))
 	xid := s.Text("SELECT pg_current_xact_id()::text")
 	var seen uint32
 	if _, err := fmt.Sscan(xid, &seen); err != nil {
 		t.Fatal(err)
 	}
-	s.runner.Recent.Begin(seen)
+	s.runner.Recent.Begin(seen, 0)
 	s.runner.Recent.Touch([]byte("k2"))
 	s.run()
 	s.wait("the transaction to be forgotten", func() bool {

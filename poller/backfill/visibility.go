@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"freshet/shared/change"
 )
 
 // Snapshot says which transactions a statement saw.
@@ -78,6 +80,7 @@ type Recent struct {
 
 type touched struct {
 	xid    uint32
+	commit change.LSN
 	over   atomic.Bool // needs no remembering any more, although the stream may still be in the middle of it
 	keys   []uint64
 	tables []uint64 // truncated, by seed
@@ -88,13 +91,13 @@ func NewRecent(horizon Snapshot) *Recent {
 	return &Recent{hash: maphash.MakeSeed(), horizon: horizon}
 }
 
-// Begin starts a transaction of the stream.
-func (r *Recent) Begin(xid uint32) {
+// Begin starts a transaction of the stream, whose commit record is at this LSN.
+func (r *Recent) Begin(xid uint32, commit change.LSN) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current = nil
 	if !r.horizon.Sees(xid) {
-		r.current = &touched{xid: xid}
+		r.current = &touched{xid: xid, commit: commit}
 		r.recent = append(r.recent, r.current)
 	}
 }
@@ -134,6 +137,17 @@ func (r *Recent) Forget(horizon Snapshot) {
 		}
 		return over
 	})
+}
+
+// Hidden is the commit of the oldest transaction that a snapshot may not see although the stream has brought it; ok is false when there is
+// none. Postgres must go on sending it: a page of the next life may miss it, and only the stream tells which rows it touched.
+func (r *Recent) Hidden() (commit change.LSN, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.recent) == 0 {
+		return 0, false
+	}
+	return r.recent[0].commit, true // in the order of their commits, as the stream is
 }
 
 // Empty says that nothing is remembered.
@@ -182,4 +196,9 @@ func (u Unseen) Touched(seed uint64, key []byte) bool {
 	}
 	_, one := u.keys[maphash.Bytes(u.hash, key)]
 	return one
+}
+
+// Holds says whether the row, or another that would have its key in Redis, was touched.
+func (u Unseen) Holds(seed uint64, r Row) bool {
+	return u.Touched(seed, r.Key.Bytes) || slices.ContainsFunc(r.Also, func(key []byte) bool { return u.Touched(seed, key) })
 }

@@ -118,7 +118,7 @@ func wantTouched(t *testing.T, r *backfill.Recent, snap string, seed uint64, key
 func TestRecent_RemembersWhatASnapshotMayMiss(t *testing.T) {
 	r := backfill.NewRecent(snapshot(t, "95:100:97"))
 	for xid, key := range map[uint32]string{97: "running", 99: "seen", 100: "later", 105: "last"} {
-		r.Begin(xid)
+		r.Begin(xid, 0)
 		r.Touch([]byte(key))
 	}
 	wantTouched(t, r, "95:100:97", products, "running", true)
@@ -135,7 +135,7 @@ func TestRecent_RemembersWhatASnapshotMayMiss(t *testing.T) {
 func TestRecent_OneKeyOfManyTransactions(t *testing.T) {
 	r := backfill.NewRecent(snapshot(t, "100:100:"))
 	for xid := uint32(100); xid < 103; xid++ {
-		r.Begin(xid)
+		r.Begin(xid, 0)
 		r.Touch([]byte("k"))
 		r.Touch([]byte("k"))
 	}
@@ -145,7 +145,7 @@ func TestRecent_OneKeyOfManyTransactions(t *testing.T) {
 
 func TestRecent_ATruncateTouchesAllOfItsTable(t *testing.T) {
 	r := backfill.NewRecent(snapshot(t, "100:100:"))
-	r.Begin(101)
+	r.Begin(101, 0)
 	r.Truncate(products)
 	wantTouched(t, r, "100:101:", products, "any", true)
 	wantTouched(t, r, "100:101:", orders, "any", false)
@@ -157,19 +157,19 @@ func TestRecent_Forgets(t *testing.T) {
 	if !r.Empty() {
 		t.Error("it is not empty at first")
 	}
-	r.Begin(101)
+	r.Begin(101, 0)
 	r.Touch([]byte("old"))
-	r.Begin(103)
+	r.Begin(103, 0)
 	r.Touch([]byte("open"))
 	r.Forget(snapshot(t, "102:102:"))
 	wantTouched(t, r, "100:100:", products, "old", false)
 	wantTouched(t, r, "102:102:", products, "open", true)
-	r.Begin(101) // what the horizon sees needs no remembering any more
+	r.Begin(101, 0) // what the horizon sees needs no remembering any more
 	r.Touch([]byte("again"))
 	wantTouched(t, r, "100:100:", products, "again", false)
-	r.Begin(110)
+	r.Begin(110, 0)
 	r.Forget(snapshot(t, "120:120:"))
-	r.Begin(111)
+	r.Begin(111, 0)
 	r.Touch([]byte("seen"))
 	r.Forget(snapshot(t, "120:120:"))
 	if !r.Empty() {
@@ -181,7 +181,7 @@ func TestRecent_Forgets(t *testing.T) {
 // the stream is still in the middle of it.
 func TestRecent_ForgetsAHugeTransactionWhileItStreams(t *testing.T) {
 	r := backfill.NewRecent(snapshot(t, "100:100:"))
-	r.Begin(101)
+	r.Begin(101, 0)
 	r.Touch([]byte("first"))
 	r.Truncate(orders)
 	r.Forget(snapshot(t, "102:102:"))
@@ -191,7 +191,7 @@ func TestRecent_ForgetsAHugeTransactionWhileItStreams(t *testing.T) {
 		t.Error("keys of a transaction that everybody sees are still remembered")
 	}
 	wantTouched(t, r, "100:100:", orders, "second", false)
-	r.Begin(103)
+	r.Begin(103, 0)
 	r.Touch([]byte("third"))
 	wantTouched(t, r, "102:102:", orders, "third", true)
 }

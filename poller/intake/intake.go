@@ -92,7 +92,7 @@ func (in *Intake) Data(ctx context.Context, data []byte) error {
 		in.inside, in.ordinal, in.at = true, 0, m.Time
 		in.heard()
 		in.tx.Begin(m.XID, m.LSN, m.Time)
-		in.Recent.Begin(m.XID)
+		in.Recent.Begin(m.XID, m.LSN)
 	case pgoutput.Commit:
 		in.inside = false
 		in.heard()
@@ -373,7 +373,17 @@ func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
 			return err
 		}
 	}
+	if p.Alone {
+		if err := in.Lanes.Drain(ctx); err != nil {
+			return err
+		}
+	}
 	in.page(p)
+	if p.Alone {
+		if err := in.Lanes.Drain(ctx); err != nil {
+			return err
+		}
+	}
 	in.Pages.Remove(p)
 	in.Tracker.Then(p.Settled)
 	return nil
@@ -382,20 +392,30 @@ func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
 func (in *Intake) page(p *backfill.Page) {
 	t := in.newTable(p.Layout)
 	unseen := in.Recent.Unseen(p.Snapshot, p.But...)
-	for _, r := range p.Rows {
-		if unseen.Touched(p.Layout.Seed(), r.Key.Bytes) {
+	sent := 0
+	for i, r := range p.Rows {
+		if unseen.Holds(p.Layout.Seed(), r) {
+			if p.Touched != nil {
+				p.Touched(i)
+			}
 			continue // the stream has brought something newer
 		}
 		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
 		in.ordinal++
 		q := in.Lanes.Of(r.Key.Lane)
-		c := q.Begin(in.Tracker.Next())
+		var c *lane.Chunk
+		if p.Compare != nil {
+			c = q.BeginCompare(in.Tracker.Next(), p.Compare, i)
+		} else {
+			c = q.Begin(in.Tracker.Next())
+			sent++
+		}
 		b := append(change.AppendOpen(c.Body, p.Action), r.Record...)
 		b = append(change.AppendChanges(b), "null"...)
 		c.Body = p.Layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
 		q.End(at)
 	}
 	if n, ok := t.actions[p.Action].(interface{ Add(float64) }); ok {
-		n.Add(float64(len(p.Rows)))
+		n.Add(float64(sent))
 	}
 }

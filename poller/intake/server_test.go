@@ -259,7 +259,7 @@ func (s served) runner(done func()) *backfill.Runner {
 		tasks = append(tasks, backfill.Task{Layout: l, Progress: change.Backfill{State: change.BackfillPending}})
 	}
 	var tables atomic.Int32
-	note := func(_ change.Table, b change.Backfill) {
+	note := func(_ change.Table, b change.Backfill, _ func()) {
 		if b.State == change.BackfillDone && tables.Add(1) == int32(len(tasks)) {
 			done()
 		}

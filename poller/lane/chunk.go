@@ -1,6 +1,10 @@
 package lane
 
-import "freshet/shared/change"
+import (
+	"freshet/shared/change"
+	"freshet/shared/exchange"
+	"freshet/shared/problem"
+)
 
 // Chunk is the messages of one batch to be, encoded and joined by commas.
 type Chunk struct {
@@ -13,8 +17,23 @@ type Chunk struct {
 	Full bool
 	// Backfills travel in the fence of the batch.
 	Backfills map[string]change.Backfill
-	ends      []int // where each message ends in Body
-	places    []change.Position
+	// Compare is set when the messages are to be compared with what Redis has instead of being written.
+	Compare *Comparison
+	rows    []int // of a comparison: which row each message is
+	ends    []int // where each message ends in Body
+	places  []change.Position
+}
+
+// Comparison is told what became of rows that went through the lanes to be compared. A lane compares them between what was sent before and
+// what is sent after, so nothing but damage can make them differ.
+type Comparison struct {
+	// Done gets the result for these rows, or why there is none. It is called by the lanes, several at a time.
+	Done func(rows []int, result exchange.Comparison, failed *problem.Error)
+}
+
+// Tell passes on what became of the chunk's rows.
+func (c *Chunk) Tell(result exchange.Comparison, failed *problem.Error) {
+	c.Compare.Done(c.rows, result, failed)
 }
 
 // Messages counts the chunk's messages.
@@ -27,8 +46,11 @@ func (c *Chunk) Split() (front, back *Chunk, ok bool) {
 	}
 	half := len(c.ends) / 2
 	cut := c.ends[half-1]
-	front = &Chunk{Body: c.Body[:cut:cut], Last: c.places[half-1], ends: c.ends[:half], places: c.places[:half]}
-	back = &Chunk{Body: c.Body[cut+1:], Last: c.Last, Backfills: c.Backfills, places: c.places[half:]}
+	front = &Chunk{Body: c.Body[:cut:cut], Last: c.places[half-1], Compare: c.Compare, ends: c.ends[:half], places: c.places[:half]}
+	back = &Chunk{Body: c.Body[cut+1:], Last: c.Last, Backfills: c.Backfills, Compare: c.Compare, places: c.places[half:]}
+	if c.Compare != nil {
+		front.rows, back.rows = c.rows[:half], c.rows[half:]
+	}
 	for _, end := range c.ends[half:] {
 		back.ends = append(back.ends, end-cut-1)
 	}
@@ -36,5 +58,5 @@ func (c *Chunk) Split() (front, back *Chunk, ok bool) {
 }
 
 func (c *Chunk) reset() {
-	*c = Chunk{Body: c.Body[:0], ends: c.ends[:0], places: c.places[:0]}
+	*c = Chunk{Body: c.Body[:0], rows: c.rows[:0], ends: c.ends[:0], places: c.places[:0]}
 }

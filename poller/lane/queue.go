@@ -22,10 +22,24 @@ type Queue struct {
 
 // Begin locks the lane and returns the chunk to whose Body one message is to be appended; End must follow.
 // index is the message's place in the stream, for the tracker.
-func (q *Queue) Begin(index uint64) *Chunk {
+func (q *Queue) Begin(index uint64) *Chunk { return q.begin(index, nil) }
+
+// BeginCompare is Begin for a row that is to be compared. Such rows share their chunks with no others.
+func (q *Queue) BeginCompare(index uint64, with *Comparison, row int) *Chunk {
+	c := q.begin(index, with)
+	c.rows = append(c.rows, row)
+	return c
+}
+
+func (q *Queue) begin(index uint64, with *Comparison) *Chunk {
 	q.mu.Lock()
+	if q.open != nil && q.open.Compare != with {
+		q.close()
+		q.signal()
+	}
 	if q.open == nil {
 		q.open = q.set.take()
+		q.open.Compare = with
 		q.set.opened(q.lane, index)
 	}
 	if len(q.open.ends) > 0 {

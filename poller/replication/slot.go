@@ -62,3 +62,15 @@ func StatusInterval(ctx context.Context, conn *pgx.Conn, configured time.Duratio
 	}
 	return configured, nil
 }
+
+// Awaited says whether commits wait for what the slot's reader confirms: whether it is, or may become, a synchronous standby.
+// https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW
+func Awaited(ctx context.Context, conn *pgx.Conn, slot string) (awaited bool, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
+		                WHERE s.slot_name = $1 AND r.sync_state IN ('sync', 'quorum', 'potential'))`, slot).Scan(&awaited)
+	if err != nil {
+		return false, fmt.Errorf("ask whether commits wait for slot %q: %w", slot, err)
+	}
+	return awaited, nil
+}

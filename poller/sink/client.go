@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"freshet/shared/config"
 	"freshet/shared/exchange"
 	"freshet/shared/problem"
@@ -62,26 +64,59 @@ func (c *Client) Batch(ctx context.Context, id string, body []byte, attempt int)
 	return c.do(ctx, http.MethodPost, c.batches, body, header)
 }
 
+// Verify posts a batch that is to be compared with what Redis has.
+func (c *Client) Verify(ctx context.Context, id string, body []byte, attempt int) Answer {
+	header := http.Header{exchange.HeaderBatch: {id}, exchange.HeaderAttempt: {strconv.Itoa(attempt)}}
+	return c.do(ctx, http.MethodPost, c.base+exchange.RouteVerify, body, header)
+}
+
+// Comparison reads the answer to Verify.
+func (c *Client) Comparison(a Answer) (result exchange.Comparison, _ Answer) {
+	a = c.decode(a, &result)
+	return result, a
+}
+
+// Scan asks for the next keys of some tables.
+func (c *Client) Scan(ctx context.Context, ask exchange.ScanRequest) (found exchange.ScanResponse, a Answer) {
+	a = c.ask(ctx, exchange.RouteScan, ask, &found)
+	return found, a
+}
+
+// Sweep removes keys that no row can have.
+func (c *Client) Sweep(ctx context.Context, ask exchange.SweepRequest) (done exchange.SweepResponse, a Answer) {
+	a = c.ask(ctx, exchange.RouteSweep, ask, &done)
+	return done, a
+}
+
 // Receipt reads what a settled batch came to. Another's endpoint may answer anything: then it is empty.
 func (a Answer) Receipt() (r exchange.Receipt) {
 	_ = json.Unmarshal(a.body, &r)
 	return r
 }
 
+// rules is what the receipt says of the function's rules; empty when it says nothing.
+func (a Answer) rules() string { return gjson.GetBytes(a.body, "rules").Str }
+
 // Open asks for a session.
 func (c *Client) Open(ctx context.Context, request exchange.OpenRequest) (response exchange.OpenResponse, a Answer) {
+	a = c.ask(ctx, exchange.RouteSessions, request, &response)
+	return response, a
+}
+
+// ask posts a request as JSON and reads the answer into another.
+func (c *Client) ask(ctx context.Context, route string, request, into any) Answer {
 	body, err := json.Marshal(request)
 	if err != nil {
-		return response, held("cannot encode the session request", err.Error(), "")
+		return held("cannot encode the request for "+route, err.Error(), "")
 	}
-	a = c.do(ctx, http.MethodPost, c.base+exchange.RouteSessions, body, http.Header{})
-	return response, c.decode(a, &response)
+	return c.decode(c.do(ctx, http.MethodPost, c.base+route, body, http.Header{}), into)
 }
 
 // Check asks the function about itself and its Redis.
 func (c *Client) Check(ctx context.Context, sink string) (check exchange.Check, a Answer) {
 	a = c.do(ctx, http.MethodGet, c.base+exchange.RouteCheck+"?sink="+url.QueryEscape(sink), nil, http.Header{})
-	return check, c.decode(a, &check)
+	a = c.decode(a, &check)
+	return check, a
 }
 
 func (c *Client) decode(a Answer, into any) Answer {

@@ -166,7 +166,11 @@ func (c *carrier) due(now time.Time) (wait time.Duration, due bool) {
 
 // carry delivers a chunk, in parts when the sink finds it too large.
 func (c *carrier) carry(ctx context.Context, chunk *lane.Chunk) error {
-	err := c.send(ctx, chunk)
+	send := c.send
+	if chunk.Compare != nil {
+		send = c.compare
+	}
+	err := send(ctx, chunk)
 	if !errors.Is(err, errTooLarge) {
 		return err
 	}
@@ -203,26 +207,56 @@ func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
 		c.Log.Warn("cannot record batches", logging.Err, err)
 		c.Waiting.Over(-1)
 	}
-	if err := c.settle(ctx, b.ID, chunk); err != nil {
+	a, err := c.settle(ctx, b.ID, chunk, c.Client.Batch)
+	if err != nil {
 		return err
 	}
 	now := time.Now()
 	c.seq, c.through, c.sent = seq, through, now
 	c.Session.acknowledged(c.number, seal, now)
-	if cap(c.body) > 4<<20 {
-		c.body = nil // one huge row must not keep its room for ever
+	c.trim()
+	if now := a.rules(); now != "" && now != c.Session.Opened.Plan.Rules && c.Session.fence {
+		return ErrRules
 	}
 	return nil
 }
 
-// settle repeats the same bytes until the sink has settled them.
-func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk) error {
+func (c *carrier) trim() {
+	if cap(c.body) > 4<<20 {
+		c.body = nil // one huge row must not keep its room for ever
+	}
+}
+
+// compare has the chunk compared with what Redis has, at its place in the lane. Nothing is written, so an answer that is lost costs no more
+// than the question; and what the function cannot compare keeps nobody waiting.
+func (c *carrier) compare(ctx context.Context, chunk *lane.Chunk) error {
+	b := change.Batch{ID: c.Session.batchID(c.number, c.seq) + "?", Source: c.Session.Source, Fence: c.Session.placeOf(c.number, c.seq, c.through)}
+	body, err := b.AppendHead(c.body[:0])
+	if err != nil {
+		return err
+	}
+	c.body = change.AppendEnd(append(body, chunk.Body...))
+	a, err := c.settle(ctx, b.ID, chunk, c.Client.Verify)
+	if err != nil {
+		return err
+	}
+	result, a := c.Client.Comparison(a)
+	c.trim()
+	chunk.Tell(result, a.Problem)
+	return nil
+}
+
+// post is one attempt.
+type post func(ctx context.Context, id string, body []byte, attempt int) Answer
+
+// settle repeats the same bytes until the sink has settled them. A comparison is given up where a batch would be held.
+func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to post) (Answer, error) {
 	again := newBackoff(c.Config.RetryMax)
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		a := c.Client.Batch(ctx, id, c.body, attempt)
+		a := to(ctx, id, c.body, attempt)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return a, ctx.Err()
 		}
 		c.observe(id, attempt, chunk, a, time.Since(began))
 		wait := max(again.NextBackOff(), min(a.RetryAfter, time.Minute))
@@ -231,24 +265,27 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk) erro
 			if c.Waiting.Over(c.number) {
 				c.Log.Info("the function answers again", logging.Lane, c.number)
 			}
-			return nil
+			return a, nil
 		case exchange.Lost:
-			return errors.Join(ErrLost, a.Problem)
+			return a, errors.Join(ErrLost, a.Problem)
 		case exchange.Fenced:
-			return errors.Join(ErrFenced, a.Problem)
+			return a, errors.Join(ErrFenced, a.Problem)
 		case exchange.TooLarge:
 			if chunk.Messages() > 1 {
-				return errTooLarge
+				return a, errTooLarge
 			}
 			wait = c.Config.HoldPause
 		case exchange.Held:
 			wait = c.Config.HoldPause
 		}
+		if chunk.Compare != nil && a.Outcome != exchange.Retry {
+			return a, nil
+		}
 		if c.Waiting.For(c.number, a.Problem, time.Now()) {
 			c.Log.Warn("waiting for the function", logging.Lane, c.number, logging.Batch, id, logging.Attempt, attempt, logging.Err, a.Problem)
 		}
 		if err := pause(ctx, wait); err != nil {
-			return err
+			return a, err
 		}
 	}
 }

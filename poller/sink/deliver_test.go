@@ -305,7 +305,7 @@ func TestDelivery_NotesTravelInOrderWithLaneZero(t *testing.T) {
 		}
 		s := begin(t, sink.Config{ReplayWindow: time.Hour}, e)
 		for _, state := range []change.BackfillState{change.BackfillRunning, change.BackfillDone} {
-			s.session.Note(change.Table{Schema: "public", Name: "t"}, change.Backfill{State: state})
+			s.session.Note(change.Table{Schema: "public", Name: "t"}, change.Backfill{State: state}, nil)
 			s.delivery.Nudge <- struct{}{}
 			pass(10 * time.Millisecond)
 		}

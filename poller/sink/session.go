@@ -20,6 +20,9 @@ import (
 // ErrLost says that Redis no longer has what it had acknowledged; a new session finds out what to do about it.
 var ErrLost = errors.New("the sink lost something it had acknowledged")
 
+// ErrRules says that the function has other rules than when the session was opened.
+var ErrRules = errors.New("the function's rules have changed")
+
 // ErrFenced says that another session has taken over the sink.
 var ErrFenced = errors.New("another session owns the sink")
 
@@ -36,6 +39,8 @@ type Session struct {
 	confirmed func()   // an LSN may have become confirmable
 	acked     []uint64 // batches, by lane
 	notes     map[string]change.Backfill
+	kept      []func() // to be called when the notes are in the sink
+	carried   []func() // the same, of notes on their way
 }
 
 // NewID makes up a session id.
@@ -98,11 +103,14 @@ func Open(ctx context.Context, c Config, client *Client, request exchange.OpenRe
 	}
 }
 
-// Note asks for a table's backfill state to be stored with the next batch of lane 0.
-func (s *Session) Note(table change.Table, b change.Backfill) {
+// Note asks for a table's backfill state to be stored with the next batch of lane 0. kept, when not nil, is called once it is.
+func (s *Session) Note(table change.Table, b change.Backfill, kept func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notes[table.String()] = b
+	if kept != nil {
+		s.kept = append(s.kept, kept)
+	}
 }
 
 // fenceFor is the fence of a lane's next batch. Only lane 0 carries notes, so that they arrive in order.
@@ -117,8 +125,16 @@ func (s *Session) fenceFor(lane int, seq uint64, through change.Position, seal c
 		f.Backfills = s.notes
 		maps.Copy(f.Backfills, more)
 		s.notes = map[string]change.Backfill{}
+		s.kept, s.carried = nil, append(s.carried, s.kept...)
 	}
 	return f
+}
+
+// placeOf is a fence that only says what the sink must have: the lane's batches up to seq, and what the others had acknowledged.
+func (s *Session) placeOf(lane int, seq uint64, through change.Position) *change.Fence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &change.Fence{Sink: s.Sink, Session: s.ID, Lane: lane, Seq: seq, After: slices.Clone(s.acked), Through: through}
 }
 
 // acknowledged records a batch that got its 2xx.
@@ -126,7 +142,14 @@ func (s *Session) acknowledged(lane int, seal change.LSN, now time.Time) {
 	s.mu.Lock()
 	s.acked[lane]++
 	s.seals.Acknowledged(seal, now)
+	var kept []func()
+	if lane == 0 {
+		kept, s.carried = s.carried, nil
+	}
 	s.mu.Unlock()
+	for _, call := range kept {
+		call()
+	}
 	if s.confirmed != nil {
 		s.confirmed()
 	}

@@ -1,0 +1,284 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"freshet/shared/change"
+	"freshet/shared/logging"
+)
+
+// fill is one table's rows being read in the order of its primary key, and then, where that is asked for, its keys being looked through for
+// those that have no row. What it has done is noted as it is settled, so that the next life goes on there.
+type fill struct {
+	source
+	cursor []string
+	read   change.Backfill // of what has been read, not of what is settled
+	limit  int
+	began  time.Time
+	last   bool // the last page has been read
+
+	mu      sync.Mutex
+	settled change.Backfill // of the furthest page that is settled
+	whole   bool            // all rows are settled
+	over    bool            // done, or cancelled: nothing is noted any more
+	counted bool            // in Runner.left
+	total   int64
+	keys    int64
+	swept   int64
+}
+
+// The number of rows in a page grows from firstLimit until the page has the size that is aimed at.
+const (
+	firstLimit = 16
+	mostRows   = 10_000
+)
+
+// add takes up a table's backfill where it is.
+func (r *Runner) add(t Task) *fill {
+	f := &fill{
+		source: source{layout: t.Layout, where: t.Progress.Where}, cursor: t.Progress.Cursor,
+		read: t.Progress, settled: t.Progress, limit: firstLimit, began: time.Now(), total: -1,
+	}
+	if t.Progress.State == change.BackfillSweeping {
+		f.last, f.whole = true, true
+	}
+	r.fills = append(r.fills, f)
+	f.count(r, !t.Progress.Paused)
+	f.tell(r)
+	return f
+}
+
+func (f *fill) ready() bool { return !f.last && !f.now().Paused }
+
+func (f *fill) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over
+}
+
+// now is what is settled.
+func (f *fill) now() change.Backfill {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.settled
+}
+
+// tell says how far it has come.
+func (f *fill) tell(r *Runner) {
+	if r.Told == nil {
+		return
+	}
+	f.mu.Lock()
+	told := Told{Table: f.layout.Table, Progress: f.settled, Total: f.total, Keys: f.keys, Swept: f.swept}
+	f.mu.Unlock()
+	r.Told(told)
+}
+
+// count says whether the table is something that is left to be done.
+func (f *fill) count(r *Runner, counts bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.countLocked(r, counts)
+}
+
+func (f *fill) countLocked(r *Runner, counts bool) {
+	switch {
+	case counts && !f.counted:
+		r.left.Add(1)
+	case !counts && f.counted:
+		r.left.Add(-1)
+	}
+	f.counted = counts
+}
+
+// reached is called when a page is settled, by whoever settled it: calls may overtake each other, and progress must not go back.
+func (f *fill) reached(r *Runner, progress change.Backfill, last bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || progress.Rows <= f.settled.Rows && !last {
+		return
+	}
+	progress.Paused = f.settled.Paused
+	progress.Rows = max(progress.Rows, f.settled.Rows)
+	switch {
+	case !last:
+		progress.State = change.BackfillRunning
+	case r.sweeps(f):
+		progress.State, progress.Cursor = change.BackfillSweeping, nil
+		f.whole = true
+	default:
+		progress = f.done(r, progress)
+	}
+	f.settled = progress
+	r.Note(f.layout.Table, progress, nil)
+}
+
+// done is the end of a table's backfill. Called with the lock.
+func (f *fill) done(r *Runner, progress change.Backfill) change.Backfill {
+	f.over = true
+	f.countLocked(r, false)
+	progress.State, progress.Cursor, progress.Paused, progress.Sweep = change.BackfillDone, nil, false, false
+	r.Log.Info("backfill is done", logging.Table, f.layout.Table.String(), "rows", progress.Rows, "swept", f.swept, logging.Took, time.Since(f.began).Round(time.Millisecond))
+	return progress
+}
+
+// step reads one page and sends it on its way; the last one has fewer rows than were asked for.
+func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
+	if f.read.State == change.BackfillPending {
+		r.Log.Info("backfill begins", logging.Table, f.layout.Table.String(), "cause", string(f.read.Cause))
+		f.read.State = change.BackfillRunning
+	}
+	if f.total < 0 {
+		f.estimate(ctx, r)
+	}
+	page, err := f.page(ctx, r.Conn, f.query(f.cursor, f.limit), f.cursor, 2*r.Limits.BackfillPageBytes)
+	if errors.Is(err, errLocked) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	page.Action = change.Read
+	f.last = len(page.Rows) < f.limit && !page.partial
+	f.read.Rows += int64(len(page.Rows))
+	if len(page.Rows) > 0 {
+		f.cursor = page.last
+		f.read.Cursor = f.cursor
+	}
+	r.Read(f.layout.Table, len(page.Rows))
+	f.limit = nextLimit(f.limit, page, r.Limits.BackfillPageBytes)
+	reached, last := f.read, f.last
+	page.Settled = func() {
+		f.reached(r, reached, last)
+		f.tell(r)
+	}
+	return f.last, r.send(ctx, page)
+}
+
+// estimate asks the planner how many rows are left. Without an answer there is no ETA.
+func (f *fill) estimate(ctx context.Context, r *Runner) {
+	left, err := f.rows(ctx, r.Conn, f.cursor)
+	if err != nil {
+		r.Log.Debug("the number of rows cannot be estimated", logging.Table, f.layout.Table.String(), logging.Err, err)
+		left = 0
+	}
+	f.mu.Lock()
+	f.total = f.read.Rows + left
+	f.mu.Unlock()
+}
+
+// nextLimit is the next page's number of rows, from the size of this one.
+func nextLimit(limit int, page *Page, aim int) int {
+	if page.partial {
+		limit = len(page.Rows)
+	}
+	switch bytes := len(page.records); {
+	case bytes > 2*aim:
+		return max(1, limit/2)
+	case bytes < aim/4:
+		return min(mostRows, limit*4)
+	case bytes < aim/2:
+		return min(mostRows, limit*2)
+	}
+	return limit
+}
+
+// sweeps says whether the table's keys are to be looked through, and can be.
+func (r *Runner) sweeps(f *fill) bool {
+	return f.settled.Sweep && r.Keys != nil && r.Plan.Tables[f.layout.Table.String()].Irreversible == ""
+}
+
+// settleFills moves tables on whose rows are all settled.
+func (r *Runner) settleFills(ctx context.Context) {
+	var waiting []*fill
+	for _, f := range slices.Clone(r.fills) {
+		f.mu.Lock()
+		over, sweeps := f.over, f.whole && !f.settled.Paused && r.sweeps(f)
+		if f.whole && !f.over && !r.sweeps(f) { // noted as sweeping by a life that could
+			f.settled = f.done(r, f.settled)
+			r.Note(f.layout.Table, f.settled, nil)
+			over = true
+		}
+		f.mu.Unlock()
+		switch {
+		case over && (r.sweep == nil || r.sweep.of(f.layout.Table) == nil):
+			r.forgetFill(f)
+		case sweeps:
+			waiting = append(waiting, f)
+		}
+	}
+	if r.sweep == nil && len(waiting) > 0 {
+		r.sweep = r.newSweep(ctx, waiting)
+	}
+}
+
+// note stores a state that follows from no page.
+func (r *Runner) note(f *fill, state change.BackfillState, kept func()) {
+	f.mu.Lock()
+	f.settled.State = state
+	if !state.Active() {
+		f.over = true
+		f.countLocked(r, false)
+		f.settled.Cursor, f.settled.Paused, f.settled.Sweep = nil, false, false
+	}
+	progress := f.settled
+	f.mu.Unlock()
+	r.Note(f.layout.Table, progress, kept)
+	f.tell(r)
+}
+
+func (r *Runner) forgetFill(f *fill) {
+	f.count(r, false)
+	r.fills = slices.DeleteFunc(r.fills, func(other *fill) bool { return other == f })
+}
+
+// fillOf is the table's backfill, nil when there is none.
+func (r *Runner) fillOf(t change.Table) *fill {
+	for _, f := range r.fills {
+		if f.layout.Table == t && !f.ended() {
+			return f
+		}
+	}
+	return nil
+}
+
+// Active is how far the table's backfill has come, when one is going on or paused. Call it within Do.
+func (r *Runner) Active(t change.Table) (progress change.Backfill, ok bool) {
+	f := r.fillOf(t)
+	if f == nil {
+		return progress, false
+	}
+	return f.now(), true
+}
+
+// Start begins a table's backfill. Call it within Do; kept is called when the sink knows of it, and from then on it survives every crash.
+func (r *Runner) Start(t Task, kept func()) {
+	r.note(r.add(t), t.Progress.State, kept)
+}
+
+// Pause keeps a table's backfill where it is, or has it go on. Call it within Do, for a table that is Active.
+func (r *Runner) Pause(t change.Table, paused bool, kept func()) {
+	f := r.fillOf(t)
+	f.mu.Lock()
+	f.settled.Paused = paused
+	f.countLocked(r, !paused)
+	state := f.settled.State
+	f.mu.Unlock()
+	if paused {
+		r.leaveSweep(f)
+	}
+	r.note(f, state, kept)
+}
+
+// Cancel ends a table's backfill where it is. Call it within Do, for a table that is Active.
+func (r *Runner) Cancel(t change.Table, kept func()) {
+	f := r.fillOf(t)
+	r.leaveSweep(f)
+	r.note(f, change.BackfillCancelled, kept)
+	r.forgetFill(f)
+	r.Log.Info("backfill was cancelled", logging.Table, f.layout.Table.String(), "rows", f.now().Rows)
+}

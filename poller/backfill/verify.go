@@ -1,0 +1,276 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+
+	"freshet/poller/row"
+	"freshet/shared/exchange"
+	"freshet/shared/problem"
+)
+
+// Verification compares rows with keys, and keys with rows, through the lanes: a row is compared at the mark of the page that read it,
+// after everything that the stream brought before it and before everything after it, unless a transaction which the page did not see has
+// touched it. So lag never counts as a difference. It outlives the runner that works on it: the next one goes on at the last row that was
+// compared. Safe for concurrent use.
+type Verification struct {
+	// Sample is the share of rows and keys to compare; 1 for all.
+	Sample float64
+	Repair bool
+	// Found is told of each key that differs. May be nil.
+	Found func(table string, d exchange.DifferenceKind, key string)
+
+	seed uint64
+
+	mu     sync.Mutex
+	order  []string
+	tables map[string]*compared
+	keys   bool // the keys are being looked at, all rows are compared
+	over   bool
+	failed *problem.Error
+}
+
+// Compared is what came out about one table.
+type Compared struct {
+	Table string
+	exchange.Tally
+	Rows, Total, Keys, Repaired, Unsettled, Undecided int64
+}
+
+// NewVerification compares these tables, by change.Table.String(), in this order.
+func NewVerification(tables []string, sample float64, repair bool) *Verification {
+	v := &Verification{Sample: sample, Repair: repair, order: tables, tables: map[string]*compared{}, seed: rand.Uint64()}
+	for _, name := range tables {
+		v.tables[name] = &compared{Compared: Compared{Table: name, Total: -1}}
+	}
+	return v
+}
+
+// Progress is what was found so far.
+func (v *Verification) Progress() (all []Compared, over bool, failed *problem.Error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, name := range v.order {
+		all = append(all, v.tables[name].Compared)
+	}
+	return all, v.over, v.failed
+}
+
+// Cancel ends it where it is.
+func (v *Verification) Cancel() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.over = true
+}
+
+// fail ends it with a finding.
+func (v *Verification) fail(why *problem.Error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.over {
+		v.over, v.failed = true, why
+	}
+}
+
+func (v *Verification) ended() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.over
+}
+
+// compared is one table. Its lists are the rows and keys that a page is still to be made of; what has not come to its end when a life
+// ends is looked at again from the cursor.
+type compared struct {
+	Compared
+	cursor []string // of the last row that was compared
+	whole  bool     // all rows are compared, and none of the lists has one left
+	again  []look   // rows that were touched, or of which nothing is known
+	wrong  []look   // rows whose key is to be written anew
+	gone   []look   // keys without a row that are to be removed
+}
+
+// look is one row to look at again.
+type look struct {
+	key   []string // primary key
+	tries int
+	fixed bool // its key was put right: this is the second look
+}
+
+// mostTries is how often a row is looked at that is touched each time.
+const mostTries = 5
+
+// verifying is a runner's work on a Verification.
+type verifying struct {
+	*Verification
+	table    int // index in order
+	source   source
+	cursor   []string
+	limit    int
+	last     bool // the table's last page was read
+	scan     *scan
+	later    *exchange.ScanResponse
+	inFlight int // pages; guarded by Verification.mu
+}
+
+// Verify has the runner work on a verification. Call it within Do.
+func (r *Runner) Verify(v *Verification) {
+	w := &verifying{Verification: v}
+	v.mu.Lock()
+	for v.keys = false; w.table < len(v.order) && v.tables[v.order[w.table]].whole; w.table++ {
+	}
+	for _, t := range v.tables { // what a life before had in hand comes again
+		t.again, t.wrong, t.gone = nil, nil, nil
+	}
+	v.mu.Unlock()
+	w.begin()
+	r.others = append(r.others, w)
+	r.left.Add(1)
+	r.wake()
+}
+
+// begin prepares for the next table.
+func (w *verifying) begin() {
+	w.source, w.cursor, w.limit, w.last = source{}, nil, firstLimit, false
+	if w.table < len(w.order) {
+		w.cursor = w.tables[w.order[w.table]].cursor
+	}
+}
+
+func (w *verifying) ready() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.over, w.table < len(w.order) && !w.last, w.later != nil, w.listed(), w.inFlight == 0:
+		return true
+	case w.scan == nil:
+		return false
+	}
+	over, _ := w.scan.ended()
+	return over || len(w.scan.pieces) > 0
+}
+
+// listed says that some rows wait to be looked at again. Called with the lock.
+func (w *verifying) listed() bool {
+	for _, t := range w.tables {
+		if len(t.again)+len(t.wrong)+len(t.gone) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *verifying) step(ctx context.Context, r *Runner) (over bool, err error) {
+	if w.ended() {
+		return w.finish(r), nil
+	}
+	if worked, err := w.lists(ctx, r); worked || err != nil {
+		return false, err
+	}
+	if w.table < len(w.order) {
+		return false, w.rows(ctx, r)
+	}
+	return w.scanKeys(ctx, r)
+}
+
+func (w *verifying) finish(r *Runner) bool {
+	if w.scan != nil {
+		w.scan.stop()
+	}
+	r.left.Add(-1)
+	return true
+}
+
+// rows compares the next page of a table.
+func (w *verifying) rows(ctx context.Context, r *Runner) error {
+	name := w.order[w.table]
+	t := w.tables[name]
+	if w.source.layout == nil {
+		layout := r.Layouts[name]
+		if layout == nil {
+			w.fail(&problem.Error{What: "table " + name + " is not mirrored any more", Why: "it was dropped or renamed, or POLLER_TABLES does not name it", Fix: "run poller verify again"})
+			return nil
+		}
+		w.source = w.sampled(layout)
+		total, err := source{layout: layout}.rows(ctx, r.Conn, nil)
+		if err != nil {
+			total = -1
+		}
+		w.mu.Lock()
+		t.Total = total
+		w.mu.Unlock()
+	}
+	if w.last { // waiting for pages that are on their way
+		w.mu.Lock()
+		done := w.inFlight == 0 && !w.listed()
+		t.whole = done
+		w.mu.Unlock()
+		if done {
+			w.table++
+			w.begin()
+		}
+		return nil
+	}
+	if r.Plan.Tables[name].Incomparable != "" {
+		w.last = true
+		return nil
+	}
+	aim := max(int(float64(r.Limits.BackfillPageBytes)*w.Sample), 1<<14)
+	page, err := w.source.page(ctx, r.Conn, w.source.query(w.cursor, w.limit), w.cursor, 2*aim)
+	if errors.Is(err, errLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.last = len(page.Rows) < w.limit && !page.partial
+	if len(page.Rows) > 0 {
+		w.cursor = page.last
+	}
+	w.limit = nextLimit(w.limit, page, aim)
+	return w.compare(ctx, r, t, page, w.cursor, 0)
+}
+
+// sampled limits a table to the share that is asked for, by a hash of its primary key.
+func (w *verifying) sampled(l *row.Layout) source {
+	s := source{layout: l}
+	if w.Sample < 1 {
+		const all = 1 << 20
+		text := "concat_ws('-', " + columnList(l.PrimaryKey) + ")"
+		s.where = fmt.Sprintf("hashtextextended(%s, %d) & %d < %d", text, int64(w.seed), all-1, int(w.Sample*all))
+	}
+	return s
+}
+
+// chosen says whether a key of Redis is in the sample.
+func (w *verifying) chosen(key []byte) bool {
+	return w.Sample >= 1 || float64(xxhash.Sum64(key)^w.seed)/(1<<64) < w.Sample
+}
+
+// lists makes a page of the rows that wait to be looked at again.
+func (w *verifying) lists(ctx context.Context, r *Runner) (worked bool, err error) {
+	const most = 200
+	for _, name := range w.order {
+		layout := r.Layouts[name]
+		t := w.tables[name]
+		w.mu.Lock()
+		again, wrong, gone := take(&t.again, most), take(&t.wrong, most), take(&t.gone, most)
+		w.mu.Unlock()
+		if layout == nil || len(again)+len(wrong)+len(gone) == 0 {
+			continue
+		}
+		return true, errors.Join(w.lookAgain(ctx, r, t, layout, again), w.rewrite(ctx, r, t, layout, wrong), w.remove(ctx, r, t, layout, gone))
+	}
+	return false, nil
+}
+
+func take(list *[]look, most int) []look {
+	n := min(most, len(*list))
+	taken := append([]look(nil), (*list)[:n]...)
+	*list = append((*list)[:0], (*list)[n:]...)
+	return taken
+}
