@@ -135,7 +135,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 	if f.total < 0 {
 		f.estimate(ctx, r)
 	}
-	page, err := f.page(ctx, r.Conn, f.query(f.cursor, f.limit), f.cursor, 2*r.Limits.BackfillPageBytes)
+	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), f.cursor, 2*r.Limits.BackfillPageBytes)
 	if errors.Is(err, errLocked) {
 		return false, nil
 	}
@@ -176,7 +176,7 @@ func nextLimit(limit int, page *Page, aim int) int {
 	if page.partial {
 		limit = len(page.Rows)
 	}
-	switch bytes := len(page.records); {
+	switch bytes := page.bytes(); {
 	case bytes > 2*aim:
 		return max(1, limit/2)
 	case bytes < aim/4:

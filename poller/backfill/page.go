@@ -35,8 +35,7 @@ type Page struct {
 	// Settled is called when the page's rows are in Redis.
 	Settled func()
 
-	records []byte
-	keys    []byte
+	memory  *memory  // of the rows; nil when it is not to be used again
 	last    []string // primary key of the last row
 	partial bool     // more rows were read than the page has
 	doubt   bool     // a value could not be read as its type
@@ -132,20 +131,18 @@ func columnList(names []string) string {
 
 // page runs a page's query and renders its rows, until they have most bytes: rows can be far larger than those before
 // them.
-func (s source) page(ctx context.Context, conn *pgconn.PgConn, sql string, args []string, most int) (*Page, error) {
-	result := conn.ExecParams(ctx, sql, arguments(args), nil, nil, nil)
-	p := &Page{Layout: s.layout}
+func (s source) page(ctx context.Context, r *Runner, sql string, args []string, most int) (*Page, error) {
+	result := r.Conn.ExecParams(ctx, sql, arguments(args), nil, nil, nil)
+	p := &Page{Layout: s.layout, memory: r.Pages.memory()}
+	m := p.memory
 	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
-	var ends []int
-	var lanes []uint64
-	var keyEnds []int
 	var scratch []byte
 	for result.NextRow() {
-		if p.partial = p.partial || len(p.records) >= most; p.partial {
+		if p.partial = p.partial || len(m.records) >= most; p.partial {
 			continue
 		}
 		columns := result.Values()
-		if len(ends) == 0 {
+		if len(m.ends) == 0 {
 			var err error
 			if p.Snapshot, err = ParseSnapshot(string(columns[0])); err != nil {
 				result.Close()
@@ -159,27 +156,28 @@ func (s source) page(ctx context.Context, conn *pgconn.PgConn, sql string, args 
 			}
 		}
 		var unparsed int
-		p.records, unparsed = s.layout.Append(p.records, tuple)
+		m.records, unparsed = s.layout.Append(m.records, tuple)
 		p.doubt = p.doubt || unparsed > 0 && !s.layout.Fixed
 		key := s.layout.Key(scratch, tuple)
 		scratch = key.Bytes
-		p.keys = append(p.keys, key.Bytes...)
-		ends, keyEnds, lanes = append(ends, len(p.records)), append(keyEnds, len(p.keys)), append(lanes, key.Lane)
-		p.last = s.layout.KeyTexts(tuple)
+		m.keys = append(m.keys, key.Bytes...)
+		m.ends = append(m.ends, end{record: len(m.records), key: len(m.keys), lane: key.Lane})
 	}
 	if _, err := result.Close(); err != nil {
+		r.Pages.recycle(p)
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) && refused.Code == lockNotAvailable {
 			return nil, errLocked
 		}
 		return nil, fmt.Errorf("read a page of %s: %w", s.layout.Table, err)
 	}
-	p.cut(ends, keyEnds, lanes)
-	if len(p.Rows) > 0 {
+	p.Rows = m.cut()
+	if n := len(p.Rows); n > 0 {
+		p.last = row.KeyOf(p.Rows[n-1].Key.Bytes)
 		return p, nil
 	}
 	var err error
-	p.Snapshot, err = CurrentSnapshot(ctx, conn)
+	p.Snapshot, err = CurrentSnapshot(ctx, r.Conn)
 	return p, err
 }
 
@@ -189,14 +187,36 @@ const lockNotAvailable = "55P03"
 // errLocked says that the table is locked, and that its rows can be read later.
 var errLocked = errors.New("the table is locked")
 
-// cut makes rows of the buffers, which do not move any more.
-func (p *Page) cut(ends, keyEnds []int, lanes []uint64) {
-	p.Rows = make([]Row, len(ends))
-	record, key := 0, 0
-	for i := range p.Rows {
-		p.Rows[i] = Row{Record: p.records[record:ends[i]], Key: row.Key{Lane: lanes[i], Bytes: p.keys[key:keyEnds[i]]}}
-		record, key = ends[i], keyEnds[i]
+// bytes is the size of the page's records.
+func (p *Page) bytes() int {
+	if p.memory == nil {
+		return 0
 	}
+	return len(p.memory.records)
+}
+
+// memory is what the rows of a page are in. Pages are large and many, so it is used again.
+type memory struct {
+	records, keys []byte
+	ends          []end
+	rows          []Row
+}
+
+// end is where a row ends in the buffers.
+type end struct {
+	record, key int
+	lane        uint64
+}
+
+// cut makes rows of the buffers, which do not move any more.
+func (m *memory) cut() []Row {
+	m.rows = m.rows[:0]
+	var before end
+	for _, e := range m.ends {
+		m.rows = append(m.rows, Row{Record: m.records[before.record:e.record], Key: row.Key{Lane: e.lane, Bytes: m.keys[before.key:e.key]}})
+		before = e
+	}
+	return m.rows
 }
 
 // Prefix of the logical messages that mark a page's place in the stream.
@@ -206,6 +226,41 @@ const Prefix = "freshet"
 type Pages struct {
 	mu    sync.Mutex
 	pages []*Page // in the order of their snapshots
+	free  []*memory
+}
+
+// What is kept to be used again, and how large at the most: a page of huge rows must not keep its room for ever.
+const (
+	mostFree   = 4
+	mostKept   = 8 << 20
+	firstBytes = 1 << 12
+)
+
+func (p *Pages) memory() *memory {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		m := p.free[n-1]
+		p.free = p.free[:n-1]
+		return m
+	}
+	return &memory{records: make([]byte, 0, firstBytes)}
+}
+
+// recycle takes back the memory of a page's rows, which nobody may look at any more.
+func (p *Pages) recycle(page *Page) {
+	m := page.memory
+	page.memory, page.Rows = nil, nil
+	if m == nil || cap(m.records) > mostKept {
+		return
+	}
+	m.records, m.keys, m.ends = m.records[:0], m.keys[:0], m.ends[:0]
+	clear(m.rows)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < mostFree {
+		p.free = append(p.free, m)
+	}
 }
 
 // Add puts a page where the stream will look for it. Pages are added in the order of their snapshots.

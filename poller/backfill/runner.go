@@ -328,6 +328,7 @@ func (r *Runner) send(ctx context.Context, p *Page) error {
 	settled := p.Settled
 	p.Settled = func() {
 		settled()
+		r.Pages.recycle(p)
 		r.inFlight.Add(-1)
 		r.wake()
 	}

@@ -28,7 +28,7 @@ const session = "5e55"
 // stage is a database with a runner; the test plays the stream and the sink.
 type stage struct {
 	*pgtest.Database
-	t      *testing.T
+	t      testing.TB
 	runner *backfill.Runner
 
 	mu    sync.Mutex
@@ -39,7 +39,7 @@ type stage struct {
 	blanked atomic.Int32 // requests
 }
 
-func newStage(t *testing.T, tables string) *stage {
+func newStage(t testing.TB, tables string) *stage {
 	s := &stage{Database: pgtest.New(t), t: t}
 	s.Exec(tables)
 	s.runner = &backfill.Runner{

@@ -1,0 +1,33 @@
+package backfill_test
+
+import (
+	"testing"
+	"time"
+
+	"freshet/poller/backfill"
+	"freshet/shared/change"
+)
+
+// The time that a runner needs for a page, the server's included: a table of the shape that local/bench has.
+func BenchmarkRunner(b *testing.B) {
+	const rows = 200_000
+	s := newStage(b, `CREATE TABLE items (id bigint PRIMARY KEY, sku text NOT NULL, name text NOT NULL, price numeric(12,2), stock int,
+		active boolean, weight double precision, created_at timestamptz, note text);
+		INSERT INTO items SELECT n, 'sku-' || n, 'Item number ' || n, n % 1000 + 0.99, n % 100, n % 3 = 0, n / 7.0, '2026-01-01'::timestamptz + n * interval '1 second', repeat('x', n % 60) FROM generate_series(1, 200000) n`)
+	s.Exec("VACUUM ANALYZE items")
+	layout := s.layout("items")
+	b.ReportAllocs()
+	for b.Loop() {
+		s.runner.Limits.BackfillPageBytes = 1 << 20
+		s.run(backfill.Task{Layout: layout, Progress: change.Backfill{State: change.BackfillPending}})
+		for s.next = 0; !s.runner.Idle(); {
+			if p := s.runner.Pages.Oldest(); p != nil {
+				s.settle(p)
+				continue
+			}
+			time.Sleep(50 * time.Microsecond)
+		}
+		s.restart()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+}
