@@ -20,6 +20,13 @@ type Store interface {
 	Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error)
 	// Apply does the whole batch; duplicate says that it was done before. The batch is the caller's again afterwards.
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
+	// Compare says how the key of each write stands, in their order, and changes nothing. With a fence it then wants the state to be exactly
+	// where the fence is.
+	Compare(ctx context.Context, b *effect.Batch) ([]effect.Standing, error)
+	// Scan answers the next keys, those that begin with prefix, and the cursor behind them, which is empty at the end.
+	Scan(ctx context.Context, ask exchange.ScanRequest, prefix string) (keys []string, cursor string, err error)
+	// Sweep deletes these keys of the request, if its session is the sink's.
+	Sweep(ctx context.Context, ask exchange.SweepRequest, keys []string) (deleted int, err error)
 	// Check reports what is in the way of this sink.
 	Check(ctx context.Context, sink string) problem.List
 	// Ready answers nil when writing is possible.
@@ -71,6 +78,7 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
+	receipt.Rules = h.rules.Hash()
 	if how.DryRun {
 		receipt.Commands = commands(&w.Batch)
 		return receipt, nil
@@ -80,7 +88,7 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 		return exchange.Receipt{}, err
 	}
 	if duplicate {
-		return exchange.Receipt{Duplicate: len(b.Messages)}, nil
+		return exchange.Receipt{Duplicate: len(b.Messages), Rules: receipt.Rules}, nil
 	}
 	return receipt, nil
 }

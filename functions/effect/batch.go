@@ -14,6 +14,8 @@ type Write struct {
 	Key    string
 	Value  string
 	Delete bool
+	// Message is what Batch.Message was: the message whose effect this is.
+	Message int32
 	// ExpireMS is how long the key lives, in milliseconds; zero is for ever.
 	ExpireMS int64
 }
@@ -26,6 +28,8 @@ type Batch struct {
 	// Clears are prefixes whose keys are all deleted, before Writes are done.
 	Clears []string
 	Writes []Write
+	// Message is noted with every write that is added; whoever wants to know later sets it before each message.
+	Message int32
 	// Overtaken counts the effects that a later message of the batch made void.
 	Overtaken int
 
@@ -52,6 +56,7 @@ func (b *Batch) Set(key []byte, value string, expireMS int64) {
 func (b *Batch) Delete(key []byte) { b.put(key, Write{Delete: true}) }
 
 func (b *Batch) put(key []byte, w Write) {
+	w.Message = b.Message
 	if i, known := b.at[string(key)]; known {
 		w.Key = b.Writes[i].Key
 		b.Writes[i] = w

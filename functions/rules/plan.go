@@ -21,6 +21,9 @@ func (u *Unplannable) Error() string { return u.Cause.Error() }
 // Unwrap gives the finding for people.
 func (u *Unplannable) Unwrap() error { return u.Cause }
 
+// Hash identifies the rules, as exchange.Plan.Rules does.
+func (r *Rules) Hash() string { return r.hash }
+
 // Plan is what the poller may know of these tables. It refuses tables whose keys another table's truncate would remove.
 func (r *Rules) Plan(tables []exchange.TableShape) (exchange.Plan, error) {
 	plan := exchange.Plan{Rules: r.hash, Tables: make(map[string]exchange.TablePlan, len(tables))}
@@ -33,7 +36,9 @@ func (r *Rules) Plan(tables []exchange.TableShape) (exchange.Plan, error) {
 		if _, twice := plan.Tables[k.table.String()]; twice {
 			continue
 		}
-		plan.Tables[k.table.String()] = exchange.TablePlan{KeyPrefix: k.prefix()}
+		plan.Tables[k.table.String()] = exchange.TablePlan{
+			KeyPrefix: k.prefix(), Incomparable: r.value.incomparable("FN_VALUE"), Irreversible: r.key.irreversible("FN_KEY"),
+		}
 		keys = append(keys, k)
 	}
 	if clashes := overlaps(keys); len(clashes) > 0 {
