@@ -2,13 +2,11 @@ package functions
 
 import (
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"freshet/functions/redisstore"
 	"freshet/functions/rules"
+	"freshet/shared/config"
 	"freshet/shared/logging"
 	"freshet/shared/problem"
 )
@@ -23,7 +21,7 @@ type (
 // Config is everything that can be set (FN_*).
 type Config struct {
 	Port    int           `split_words:"true" bare:"true" default:"8080" desc:"Port to listen on. On Lambda nothing is listened on."`
-	MaxBody Bytes         `split_words:"true" default:"16777216" desc:"Largest body of a request, in bytes, or such as 16MiB."`
+	MaxBody config.Bytes  `split_words:"true" default:"16777216" desc:"Largest body of a request, in bytes, or such as 16MiB."`
 	Timeout time.Duration `split_words:"true" default:"15s" desc:"Longest that one request may take; what is not done then is answered with 503 and comes again."`
 
 	Rules
@@ -45,27 +43,4 @@ func (c Config) Validate() (found problem.List) {
 	found = append(found, c.Rules.Validate()...)
 	found = append(found, c.Redis.Validate()...)
 	return append(found, c.Logging.Validate()...)
-}
-
-// Bytes is a size: a plain number of bytes, or one with a unit such as 16MiB, 500k or 1GB.
-type Bytes int64
-
-var units = map[string]float64{
-	"": 1, "b": 1,
-	"k": 1 << 10, "ki": 1 << 10, "kib": 1 << 10, "kb": 1e3,
-	"m": 1 << 20, "mi": 1 << 20, "mib": 1 << 20, "mb": 1e6,
-	"g": 1 << 30, "gi": 1 << 30, "gib": 1 << 30, "gb": 1e9,
-}
-
-// Decode reads the text.
-func (b *Bytes) Decode(text string) error {
-	text = strings.TrimSpace(text)
-	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-	unit, known := units[strings.ToLower(strings.TrimSpace(text[len(digits):]))]
-	n, err := strconv.ParseFloat(digits, 64)
-	if err != nil || !known || n < 0 || n*unit >= math.MaxInt64 {
-		return fmt.Errorf("%q is not a size such as 16MiB", text)
-	}
-	*b = Bytes(n * unit)
-	return nil
 }

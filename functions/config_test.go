@@ -58,15 +58,3 @@ func TestConfig_Defaults(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
-
-func TestBytes(t *testing.T) {
-	for text, want := range map[string]functions.Bytes{
-		"16777216": 16 << 20, "16MiB": 16 << 20, "16 mib": 16 << 20, "1.5k": 1536, "2GB": 2e9, "500kb": 500_000, "7b": 7,
-		"": -1, "MiB": -1, "-1": -1, "16XB": -1, "1e999": -1, "9999999999999GiB": -1, "0x10": -1,
-	} {
-		got := functions.Bytes(-1)
-		if err := got.Decode(text); (err != nil) != (want == -1) || got != want {
-			t.Errorf("%q: got %d %v, want %d", text, got, err, want)
-		}
-	}
-}

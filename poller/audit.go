@@ -2,6 +2,7 @@ package poller
 
 import (
 	"freshet/poller/backfill"
+	"freshet/shared/change"
 	"freshet/shared/exchange"
 )
 
@@ -14,7 +15,7 @@ func (l *life) beginAudit() {
 	for _, t := range l.tables.found {
 		names = append(names, t.Table.String())
 	}
-	l.audit = backfill.NewVerification(names, 1, true)
+	l.audit = backfill.NewVerification(names, 1, l.config.repairs(change.CauseAudit))
 	l.runner.Audit(l.audit, l.config.AuditRate)
 }
 
@@ -32,7 +33,7 @@ func (l *life) count() {
 	}
 	if wrong := now.Wrong() - l.audited.Wrong(); wrong > 0 {
 		l.log.Warn("the audit found keys that differ from their rows", "keys", wrong, "missing", now.Missing-l.audited.Missing, "stale", now.Stale-l.audited.Stale, "orphan", now.Orphan-l.audited.Orphan,
-			"fix", "nothing to do for these: they are put right; poller verify --repair looks at all others")
+			"why", damages[change.CauseAudit].why, "fix", l.auditFix())
 	}
 	for result, n := range map[string]int64{
 		"match": now.Match - l.audited.Match, "missing": now.Missing - l.audited.Missing, "stale": now.Stale - l.audited.Stale,
@@ -42,4 +43,11 @@ func (l *life) count() {
 	}
 	l.metrics.AuditRepaired.Add(float64(max(0, repaired-l.repaired)))
 	l.audited, l.repaired = now, repaired
+}
+
+func (l *life) auditFix() string {
+	if l.audit.Repair {
+		return "nothing to do for these, which are put right; poller verify --repair looks at all others"
+	}
+	return "nothing is done about it, since POLLER_REPAIR does not have audit: " + byHand
 }

@@ -6,6 +6,7 @@ import (
 
 	"freshet/poller/backfill"
 	"freshet/poller/catalog"
+	"freshet/poller/guard"
 	"freshet/poller/lane"
 	"freshet/poller/replication"
 	"freshet/poller/sink"
@@ -24,6 +25,8 @@ type Config struct {
 	Lanes
 	Backfill
 	Audit
+	Repairs
+	Guard
 	Process
 }
 
@@ -42,6 +45,11 @@ type (
 	Audit struct {
 		AuditRate int `split_words:"true" default:"100" desc:"Rows a second that are compared with Redis in the background, for ever, and keys likewise; 0 turns it off."`
 	}
+	// Repairs says which damage is put right without a person.
+	Repairs struct {
+		Repair string `split_words:"true" default:"all" desc:"Damage that is repaired without a person, by its cause: all, none, or some of emptied,behind,slot,promoted,rules,shape,recreated,audit. What else is found is only reported."`
+	}
+	Guard struct{ guard.Config }
 	// Process is the life of the program.
 	Process struct {
 		Tables       string        `split_words:"true" needed:"true" desc:"Tables to mirror: products,public.orders or all of a schema, shop.*"`
@@ -66,6 +74,10 @@ func (c *Config) Validate() (found problem.List) {
 	found = append(found, c.Sink.Validate()...)
 	found = append(found, c.Logging.Validate()...)
 	found = append(found, c.Lanes.Validate()...)
+	found = append(found, c.Guard.Validate()...)
+	if _, wrong := parseCauses(c.Repair); wrong != nil {
+		found = append(found, wrong)
+	}
 	if _, err := catalog.ParsePatterns(c.Tables); err != nil {
 		found = append(found, &problem.Error{What: "POLLER_TABLES cannot be read", Why: err.Error(), Fix: "use names separated by commas, such as products,public.orders"})
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"freshet/poller"
+	"freshet/shared/change"
 	"freshet/shared/config"
 	"freshet/shared/problem"
 )
@@ -77,7 +78,7 @@ func wantNamed(t *testing.T, found problem.List, names ...string) {
 func TestConfig_Defaults(t *testing.T) {
 	c, found := load(t, needed)
 	wantNamed(t, found)
-	if c.Slot != "freshet" || c.Publication != "freshet" || c.Sink.Sink != "freshet" || c.Lanes.Lanes != 8 || c.ReplayWindow != time.Minute || c.Backfill.Backfill != "initial" || !bool(c.Fence) || c.AdminAddr != "127.0.0.1:9090" || c.ExitWhenIdle != 0 {
+	if c.Slot != "freshet" || c.Publication != "freshet" || c.Sink.Sink != "freshet" || c.Lanes.Lanes != 8 || c.ReplayWindow != time.Minute || c.Backfill.Backfill != "initial" || !bool(c.Fence) || c.AdminAddr != "127.0.0.1:9090" || c.ExitWhenIdle != 0 || len(c.Causes()) != len(change.Repairs) || c.SlotWarnBytes != 4<<30 || c.GuardEvery != 10*time.Second {
 		t.Errorf("defaults are %+v", c)
 	}
 	if text := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(text, "geheim") {
@@ -86,8 +87,8 @@ func TestConfig_Defaults(t *testing.T) {
 }
 
 func TestConfig_EveryMissingMalformedAndMisspeltVariableInOneReport(t *testing.T) {
-	_, found := load(t, map[string]string{"POLLER_LANES": "many", "POLLER_TIMEOUT": "10", "POLLER_FENCE": "maybe", "POLLER_REPLAY_WINDOW": "", "POLLER_SLOTT": "x", "POLLER_LOG_LEVEL": "loud"})
-	wantNamed(t, found, "DATABASE_URL", "POLLER_FUNCTION_URL", "POLLER_TABLES", "POLLER_LANES", "POLLER_TIMEOUT", "POLLER_FENCE", "POLLER_REPLAY_WINDOW", "POLLER_SLOTT", "POLLER_LOG_LEVEL")
+	_, found := load(t, map[string]string{"POLLER_SLOT_WARN_BYTES": "4GiBs", "POLLER_LANES": "many", "POLLER_TIMEOUT": "10", "POLLER_FENCE": "maybe", "POLLER_REPLAY_WINDOW": "", "POLLER_SLOTT": "x", "POLLER_LOG_LEVEL": "loud"})
+	wantNamed(t, found, "DATABASE_URL", "POLLER_FUNCTION_URL", "POLLER_TABLES", "POLLER_LANES", "POLLER_TIMEOUT", "POLLER_FENCE", "POLLER_REPLAY_WINDOW", "POLLER_SLOTT", "POLLER_LOG_LEVEL", "POLLER_SLOT_WARN_BYTES is not a size")
 }
 
 func TestConfig_EveryBadValueInOneReport(t *testing.T) {
@@ -96,9 +97,11 @@ func TestConfig_EveryBadValueInOneReport(t *testing.T) {
 		"POLLER_STATUS_EVERY": "0s", "POLLER_SINK": "a b", "POLLER_TIMEOUT": "-1s", "POLLER_HEARTBEAT": "0s", "POLLER_RETRY_MAX": "0s", "POLLER_HOLD_PAUSE": "-5s", "POLLER_REPLAY_WINDOW": "-1s",
 		"POLLER_RECORD_KEEP": "0", "POLLER_LOG_FORMAT": "xml", "POLLER_LANES": "0", "POLLER_BATCH_MESSAGES": "-1", "POLLER_BATCH_BYTES": "1", "POLLER_BUFFER_BYTES": "1",
 		"POLLER_BACKFILL": "yes", "POLLER_BACKFILL_PAGES": "0", "POLLER_EXIT_WHEN_IDLE": "-1s",
+		"POLLER_REPAIR": "slots", "POLLER_GUARD_EVERY": "1ms", "POLLER_SLOT_WARN_BYTES": "0",
 	}))
 	wantNamed(t, found, "DATABASE_URL", "POLLER_FUNCTION_URL", "POLLER_TABLES", "POLLER_SLOT", "POLLER_PUBLICATION", "POLLER_STATUS_EVERY", "POLLER_SINK is", "POLLER_TIMEOUT", "POLLER_HEARTBEAT", "POLLER_RETRY_MAX",
-		"POLLER_HOLD_PAUSE", "POLLER_REPLAY_WINDOW", "POLLER_RECORD_KEEP", "LOG_FORMAT", "POLLER_LANES", "POLLER_BATCH_MESSAGES", "POLLER_BATCH_BYTES", "POLLER_BUFFER_BYTES", `POLLER_BACKFILL is`, "POLLER_BACKFILL_PAGES", "POLLER_EXIT_WHEN_IDLE")
+		"POLLER_HOLD_PAUSE", "POLLER_REPLAY_WINDOW", "POLLER_RECORD_KEEP", "LOG_FORMAT", "POLLER_LANES", "POLLER_BATCH_MESSAGES", "POLLER_BATCH_BYTES", "POLLER_BUFFER_BYTES", `POLLER_BACKFILL is`, "POLLER_BACKFILL_PAGES", "POLLER_EXIT_WHEN_IDLE",
+		"POLLER_REPAIR", "POLLER_GUARD_EVERY", "POLLER_SLOT_WARN_BYTES")
 }
 
 func TestConfig_Tables(t *testing.T) {

@@ -31,7 +31,6 @@ type life struct {
 	catalog *pgx.Conn // for the receiving goroutine
 	rows    *pgx.Conn // for the backfill
 	survey  replication.Survey
-	newSlot bool
 	tables  tables
 
 	stream    *replication.Stream
@@ -83,12 +82,15 @@ func (l *life) connectAll(ctx context.Context) (err error) {
 		return err
 	}
 	source := l.config.Source.Config
-	if l.newSlot, err = replication.Prepare(ctx, l.catalog, source, l.survey, l.log); err != nil {
+	made, err := replication.Prepare(ctx, l.catalog, source, l.survey, l.log)
+	if err != nil {
 		return err
 	}
+	l.slot.made = l.slot.made || made
 	if l.stream, err = replication.Connect(ctx, source, render.Pin()); err != nil {
 		return err
 	}
+	l.slot.timeline = l.stream.Timeline
 	if err := l.afterConnect(ctx, source); err != nil {
 		return errors.Join(err, l.stream.Close())
 	}
@@ -187,12 +189,15 @@ func (l *life) open(ctx context.Context) error {
 	request := exchange.OpenRequest{
 		Sink: l.config.Sink.Sink, Session: sink.NewID(), Source: source, Lanes: l.config.Lanes.Lanes, Confirmed: l.confirmed,
 		Backfill: l.config.Backfill.Backfill == backfillInitial, Tables: l.tables.shapes,
+		NewSlot: l.slot.made, Repair: l.config.Causes(),
 	}
 	session, err := l.openSession(ctx, request)
 	if err != nil {
 		return err
 	}
+	l.slot.made = false // the sink knows of it now
 	l.log.Info("session opened", logging.Session, session.ID, logging.Sink, session.Sink, "found", string(session.Opened.Found), logging.LSN, l.confirmed.String())
+	l.tell(session.Opened.Repairs)
 	for _, table := range session.Opened.Abandoned {
 		l.log.Warn("keys of a table are not followed any more", logging.Table, table, "why", "POLLER_TABLES does not name it, or it was dropped or renamed",
 			"fix", "name it again; or remove its keys by posting a truncate of it to the function, as local/batches/4-truncate.json does")
@@ -205,7 +210,7 @@ func (l *life) open(ctx context.Context) error {
 
 func (l *life) openSession(ctx context.Context, request exchange.OpenRequest) (*sink.Session, error) {
 	if !l.config.Fence {
-		request.Backfill = request.Backfill && l.newSlot // nothing remembers that it was done
+		request.Backfill = request.Backfill && l.slot.made // nothing remembers that it was done
 		return sink.Unfenced(l.config.Sink.Config, request), nil
 	}
 	l.health.Not(&problem.Error{What: "waiting to open a session", Why: "the function has not answered yet"}, time.Now())

@@ -14,9 +14,11 @@ import (
 
 	"freshet/poller/admin"
 	"freshet/poller/catalog"
+	"freshet/poller/guard"
 	"freshet/poller/render"
 	"freshet/poller/replication"
 	"freshet/poller/sink"
+	"freshet/shared/change"
 	"freshet/shared/exchange"
 	"freshet/shared/logging"
 	"freshet/shared/problem"
@@ -33,7 +35,10 @@ type Poller struct {
 	recorder *sink.Recorder
 	waiting  *sink.Waiting
 	operator *operator
-	started  bool // a session was opened: from then on trouble is waited for, before it is reported
+	guard    *guard.Watcher
+	slot     slotMemory
+	warned   map[string]bool // what the preflight of the life before has said
+	started  bool            // a session was opened: from then on trouble is waited for, before it is reported
 }
 
 // New makes a poller of settings that were validated. It connects to nothing yet.
@@ -54,6 +59,7 @@ func New(c Config, log *slog.Logger) (*Poller, error) {
 	}
 	p.health = admin.NewHealth(p.waiting.Longest)
 	p.operator = newOperator(p)
+	p.guard = &guard.Watcher{Config: c.Guard.Config, DatabaseURL: c.DatabaseURL, Slot: c.Slot, Metrics: p.metrics, Log: p.log}
 	return p, nil
 }
 
@@ -62,7 +68,10 @@ func New(c Config, log *slog.Logger) (*Poller, error) {
 func (p *Poller) Run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	g, work := errgroup.WithContext(ctx)
-	g.Go(func() error { return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics)) })
+	g.Go(func() error {
+		return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics, p.guard))
+	})
+	g.Go(func() error { p.guard.Run(serving); return nil })
 	g.Go(func() error {
 		defer stopServing()
 		return p.lives(work)
@@ -200,7 +209,7 @@ func (p *Poller) Check(ctx context.Context) (tables int, found problem.List) {
 		return 0, append(found, p.checkFunction(ctx)...)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing hangs on it
-	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns)
+	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot))
 	if err != nil {
 		found = append(found, asFinding(err))
 	}
@@ -232,21 +241,35 @@ func (p *Poller) checkFunction(ctx context.Context) (found problem.List) {
 
 // preflight is Check for a start: what may pass is only logged, since the session waits for it anyway.
 func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn) (replication.Survey, error) {
-	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns)
+	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot))
 	if err != nil {
 		return survey, fmt.Errorf("preflight: %w", err)
+	}
+	if gone := p.vanished(survey); gone != nil {
+		found = append(found, gone)
 	}
 	if !p.started {
 		found = append(found, p.checkFunction(ctx)...)
 	}
 	blocking := found.Blocking()
-	for _, f := range found {
-		if f.Transient || f.Warning {
-			p.log.Warn(f.What, "why", f.Why, "fix", f.Fix)
-		}
-	}
+	p.warn(found)
 	if len(blocking) > 0 && !blocking.Transient() {
 		return survey, blocking
 	}
 	return survey, nil
+}
+
+// warn says what may pass, but not what the preflight of the life before has said already.
+func (p *Poller) warn(found problem.List) {
+	said := map[string]bool{}
+	for _, f := range found {
+		if !f.Transient && !f.Warning {
+			continue
+		}
+		said[f.What] = true
+		if !p.warned[f.What] {
+			p.log.Warn(f.What, "why", f.Why, "fix", f.Fix)
+		}
+	}
+	p.warned = said
 }

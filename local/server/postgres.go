@@ -93,6 +93,7 @@ func settings(o PostgresOptions) map[string]string {
 		"max_replication_slots":   "64",
 		"max_wal_senders":         "64",
 		"max_wal_size":            "2GB",
+		"max_slot_wal_keep_size":  "32GB", // a slot that a test forgot must not fill the disk
 		"synchronous_commit":      "on",
 		"fsync":                   strconv.FormatBool(o.Fsync),
 		"full_page_writes":        strconv.FormatBool(o.Fsync),

@@ -30,6 +30,16 @@ type Metrics struct {
 	Refetched      prometheus.Counter
 	Audited        *prometheus.CounterVec // result
 	AuditRepaired  prometheus.Counter
+	Repairs        *prometheus.CounterVec // cause, done
+
+	SlotRetained     prometheus.Gauge
+	SlotConfirmedLag prometheus.Gauge
+	SlotSafe         prometheus.Gauge
+	SlotInactive     prometheus.Gauge
+	SlotActive       prometheus.Gauge
+	SlotStatus       *prometheus.GaugeVec // status
+	SlotOldest       prometheus.Gauge
+	SlotChecked      prometheus.Gauge
 }
 
 // NewMetrics declares and registers them.
@@ -55,6 +65,11 @@ func NewMetrics() *Metrics {
 		r.MustRegister(h)
 		return h
 	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		r.MustRegister(g)
+		return g
+	}
 	tables := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "freshet_backfill_tables", Help: "Tables by the state of their backfill."}, []string{"state"})
 	r.MustRegister(tables, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{
@@ -79,5 +94,15 @@ func NewMetrics() *Metrics {
 		Refetched:      counter("freshet_rows_refetched_total", "Rows read again because an update left out an unchanged TOAST value."),
 		Audited:        counters("freshet_audit_total", "Rows and keys that the standing audit compared, by result: match, missing, stale, orphan, absent (which is right for keys that expire).", "result"),
 		AuditRepaired:  counter("freshet_audit_repaired_total", "Keys that the standing audit put right."),
+		Repairs:        counters("freshet_repairs_total", "Damage that the opening of a session has found, by cause, and whether it is repaired (yes) or left to a person (no).", "cause", "done"),
+
+		SlotRetained:     gauge("freshet_slot_retained_bytes", "Write-ahead log that Postgres keeps for the slot: from restart_lsn to the log's end."),
+		SlotConfirmedLag: gauge("freshet_slot_confirmed_lag_bytes", "Write-ahead log from the slot's confirmed_flush_lsn to the log's end."),
+		SlotSafe:         gauge("freshet_slot_safe_wal_bytes", "What can still be written before the slot may be lost; +Inf when max_slot_wal_keep_size does not limit it, 0 once it is lost."),
+		SlotInactive:     gauge("freshet_slot_inactive_seconds", "How long nobody has streamed from the slot; 0 while somebody does."),
+		SlotActive:       gauge("freshet_slot_active", "1 while somebody streams from the slot, this poller or another."),
+		SlotStatus:       gauges("freshet_slot_wal_status", "1 for the slot's wal_status: reserved, extended, unreserved, lost; missing when there is no slot.", "status"),
+		SlotOldest:       gauge("freshet_slot_oldest_transaction_seconds", "Age of the oldest open transaction that has written, from whose beginning on log is kept; 0 when there is none."),
+		SlotChecked:      gauge("freshet_slot_checked_timestamp_seconds", "When the slot was last looked at, in Unix time; the other freshet_slot metrics are from then."),
 	}
 }

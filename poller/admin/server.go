@@ -15,8 +15,11 @@ import (
 	"freshet/shared/problem"
 )
 
-// Handler serves health, readiness and metrics.
-func Handler(h *Health, m *Metrics) http.Handler {
+// RouteSlot answers with what was last seen of the slot.
+const RouteSlot = "/api/slot"
+
+// Handler serves health, readiness, metrics, and what slot answers.
+func Handler(h *Health, m *Metrics, slot http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+exchange.RouteHealth, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET "+exchange.RouteReady, func(w http.ResponseWriter, _ *http.Request) {
@@ -30,6 +33,7 @@ func Handler(h *Health, m *Metrics) http.Handler {
 		_ = json.NewEncoder(w).Encode(why.Details(http.StatusServiceUnavailable, "")) // a client that hung up
 	})
 	mux.Handle("GET "+exchange.RouteMetrics, promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET "+RouteSlot, slot)
 	return mux
 }
 

@@ -20,17 +20,21 @@ type Survey struct {
 	Tables []catalog.Table
 	// SlotExists and PublicationExists tell what is there already.
 	SlotExists, PublicationExists bool
+	// SlotLost says that the slot exists, is ours, and can never be streamed from again.
+	SlotLost bool
 	// Unpublished are configured tables that the publication lacks.
 	Unpublished []catalog.Table
 	// Confirmed is the slot's confirmed_flush_lsn, zero while there is no slot.
 	Confirmed change.LSN
-	Version   int // server_version_num
+	Version   int   // server_version_num
+	Timeline  int32 // of a primary
 }
 
 // preflight collects findings about one source.
 type preflight struct {
 	conn   *pgx.Conn
 	config Config
+	renew  bool
 	Survey
 	found problem.List
 
@@ -41,10 +45,11 @@ type preflight struct {
 	slotsFree, sendersTotal int
 }
 
-// Check examines the source and returns every finding at once. The error is for a source that cannot be examined at all.
-func Check(ctx context.Context, conn *pgx.Conn, c Config, patterns []catalog.Pattern) (Survey, problem.List, error) {
-	p := &preflight{conn: conn, config: c}
-	steps := []func(context.Context) error{p.server, p.slot, func(ctx context.Context) error { return p.tables(ctx, patterns) }, p.publication}
+// Check examines the source and returns every finding at once. renew says that a slot which is lost will be made anew, so that it stops nothing.
+// The error is for a source that cannot be examined at all.
+func Check(ctx context.Context, conn *pgx.Conn, c Config, patterns []catalog.Pattern, renew bool) (Survey, problem.List, error) {
+	p := &preflight{conn: conn, config: c, renew: renew}
+	steps := []func(context.Context) error{p.server, p.slot, p.retention, func(ctx context.Context) error { return p.tables(ctx, patterns) }, p.publication}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return p.Survey, p.found, err
@@ -64,8 +69,9 @@ func (p *preflight) server(ctx context.Context) error {
 		         OR EXISTS (SELECT FROM pg_roles WHERE rolname IN ('rds_replication', 'rds_superuser') AND pg_has_role(current_user, oid, 'MEMBER')),
 		       has_database_privilege(current_database(), 'CREATE'),
 		       current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots),
-		       current_setting('max_wal_senders')::int`).
-		Scan(&p.Version, &p.walLevel, &p.recovery, &p.user, &p.database, &p.replicates, &p.mayCreate, &p.slotsFree, &p.sendersTotal)
+		       current_setting('max_wal_senders')::int,
+		       CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END`).
+		Scan(&p.Version, &p.walLevel, &p.recovery, &p.user, &p.database, &p.replicates, &p.mayCreate, &p.slotsFree, &p.sendersTotal, &p.Timeline)
 	if err != nil {
 		return fmt.Errorf("examine the server: %w", err)
 	}
@@ -90,10 +96,11 @@ func (p *preflight) server(ctx context.Context) error {
 }
 
 func (p *preflight) slot(ctx context.Context) error {
-	var plugin, database, status *string
+	var plugin, database, status, reason *string
 	var confirmed *string
-	err := p.conn.QueryRow(ctx, `SELECT plugin, database, wal_status, confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1`, p.config.Slot).
-		Scan(&plugin, &database, &status, &confirmed)
+	// Only from 17 on there is a reason. As JSON it is null before.
+	err := p.conn.QueryRow(ctx, `SELECT plugin, database, wal_status, to_jsonb(s) ->> 'invalidation_reason', confirmed_flush_lsn::text FROM pg_replication_slots s WHERE slot_name = $1`, p.config.Slot).
+		Scan(&plugin, &database, &status, &reason, &confirmed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if p.slotsFree < 1 {
 			p.add(fmt.Sprintf("slot %q does not exist and cannot be created", p.config.Slot), "all of max_replication_slots are in use",
@@ -111,8 +118,8 @@ func (p *preflight) slot(ctx context.Context) error {
 	case database == nil || *database != p.database:
 		p.add(fmt.Sprintf("slot %q belongs to another database", p.config.Slot), fmt.Sprintf("a slot decodes one database, and DATABASE_URL names %q", p.database), "set POLLER_SLOT to another name")
 	case status != nil && *status == "lost":
-		p.add(fmt.Sprintf("slot %q is lost", p.config.Slot), "Postgres removed write-ahead log that the slot still needed (max_slot_wal_keep_size)",
-			fmt.Sprintf("SELECT pg_drop_replication_slot('%s'); freshet makes a new one, sees that it starts later than Redis, clears the keys of its tables and fills them again", p.config.Slot))
+		p.SlotLost = true
+		p.found = append(p.found, p.lost(reason))
 	}
 	if confirmed != nil {
 		if p.Confirmed, err = change.ParseLSN(*confirmed); err != nil {

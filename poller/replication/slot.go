@@ -2,17 +2,19 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"freshet/shared/change"
 )
 
 // Prepare makes what the survey found missing: first the publication, then the slot, since a publication must exist wherever
-// the slot decodes. made tells whether the slot is new.
+// the slot decodes. A slot that is lost is dropped first. made tells whether the slot is new.
 func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.Logger) (made bool, err error) {
 	if !s.PublicationExists {
 		if _, err := conn.Exec(ctx, createPublication(c.Publication, s.Tables)); err != nil {
@@ -26,7 +28,11 @@ func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.
 		}
 		log.Info("added tables to the publication", "publication", c.Publication, "tables", len(s.Unpublished))
 	}
-	if s.SlotExists {
+	if s.SlotLost {
+		if err := dropLost(ctx, conn, c.Slot); err != nil {
+			return false, err
+		}
+	} else if s.SlotExists {
 		return false, nil
 	}
 	log.Info("creating the slot; this waits for the transactions that are writing now")
@@ -40,6 +46,19 @@ func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.
 		return false, fmt.Errorf("create slot %q: %w", c.Slot, err)
 	}
 	return true, nil
+}
+
+// dropLost drops a slot only if it is still lost: another poller may have been faster, and ErrSlotInUse has this one stand by.
+func dropLost(ctx context.Context, conn *pgx.Conn, slot string) error {
+	done, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND wal_status = 'lost'`, slot)
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && refused.Code == "55006", err == nil && done.RowsAffected() == 0: // object_in_use
+		return ErrSlotInUse
+	case err != nil:
+		return fmt.Errorf("drop the lost slot %q: %w", slot, err)
+	}
+	return nil
 }
 
 // Confirmed is where the slot is now.

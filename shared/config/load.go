@@ -134,6 +134,8 @@ func (f leaf) kind() string {
 		return "a log level"
 	case t.Kind() == reflect.Bool: // Switch too
 		return "on or off"
+	case t == reflect.TypeFor[Bytes]():
+		return "a size"
 	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
 		return "a whole number"
 	case t.Kind() == reflect.Slice:
@@ -172,7 +174,7 @@ func misspelt(prefix string, fields []leaf, environ []string) (found problem.Lis
 			continue
 		}
 		e := &problem.Error{What: name + " is not a setting", Why: "no setting has this name", Fix: "remove it; the settings are listed in CONFIG.md"}
-		if near := nearest(name, known); near != "" {
+		if near := Nearest(name, known); near != "" {
 			e.Fix = "did you mean " + near + "?"
 		}
 		found = append(found, e)
@@ -181,8 +183,8 @@ func misspelt(prefix string, fields []leaf, environ []string) (found problem.Lis
 	return found
 }
 
-// nearest finds the known name that is at most a few edits away.
-func nearest(name string, known map[string]bool) string {
+// Nearest finds the known name that is at most a few edits away; empty when there is none.
+func Nearest(name string, known map[string]bool) string {
 	best, distance := "", 1+len(name)/4
 	for candidate := range known {
 		d := edits(name, candidate)

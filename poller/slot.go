@@ -1,0 +1,32 @@
+package poller
+
+import (
+	"fmt"
+
+	"freshet/poller/replication"
+	"freshet/shared/change"
+	"freshet/shared/problem"
+)
+
+// slotMemory is what this process knows of its slot from one life to the next.
+type slotMemory struct {
+	made     bool  // by us, and no session has been opened since
+	timeline int32 // of the server that we have streamed from; 0 before that
+}
+
+// vanished finds out that a slot is gone which we have streamed from. On another timeline it may never have been: a standby was promoted, which is
+// another cause.
+func (p *Poller) vanished(s replication.Survey) *problem.Error {
+	if s.SlotExists || p.slot.timeline == 0 || p.slot.timeline != s.Timeline {
+		return nil
+	}
+	e := &problem.Error{
+		What: fmt.Sprintf("slot %q is gone", p.config.Slot), Why: "it was dropped while this poller ran, and changes since its last confirmed one may be in no stream",
+		Fix: "nothing to do: it is made anew, and the rows of all tables are read again", Warning: true,
+	}
+	if !p.config.repairs(change.CauseSlot) {
+		e.Warning = false
+		e.Fix = "have slot among the causes of POLLER_REPAIR, so that it is made anew and the rows of all tables are read again; or start the poller as it is, which makes it anew, and then run poller verify --repair"
+	}
+	return e
+}
