@@ -14,6 +14,7 @@ import (
 
 	"freshet/poller/admin"
 	"freshet/poller/catalog"
+	"freshet/poller/operate"
 	"freshet/poller/render"
 	"freshet/poller/replication"
 	"freshet/poller/sink"
@@ -60,7 +61,9 @@ func New(c Config, log *slog.Logger) (*Poller, error) {
 func (p *Poller) Run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	g, work := errgroup.WithContext(ctx)
-	g.Go(func() error { return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics)) })
+	g.Go(func() error {
+		return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics, operate.Handler(nil)))
+	})
 	g.Go(func() error {
 		defer stopServing()
 		return p.lives(work)

@@ -15,8 +15,8 @@ import (
 	"freshet/shared/problem"
 )
 
-// Handler serves health, readiness and metrics.
-func Handler(h *Health, m *Metrics) http.Handler {
+// Handler serves health, readiness and metrics, and what operators ask for, under /api/, by another handler.
+func Handler(h *Health, m *Metrics, api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+exchange.RouteHealth, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET "+exchange.RouteReady, func(w http.ResponseWriter, _ *http.Request) {
@@ -30,6 +30,7 @@ func Handler(h *Health, m *Metrics) http.Handler {
 		_ = json.NewEncoder(w).Encode(why.Details(http.StatusServiceUnavailable, "")) // a client that hung up
 	})
 	mux.Handle("GET "+exchange.RouteMetrics, promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("/api/", api)
 	return mux
 }
 
