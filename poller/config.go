@@ -52,12 +52,17 @@ type (
 	Guard struct{ guard.Config }
 	// Process is the life of the program.
 	Process struct {
-		Tables       string        `split_words:"true" needed:"true" desc:"Tables to mirror: products,public.orders or all of a schema, shop.*"`
-		AdminAddr    string        `split_words:"true" default:"127.0.0.1:9090" desc:"Where /healthz, /readyz and /metrics are served."`
+		Tables string `split_words:"true" needed:"true" desc:"Tables to mirror: products,public.orders or all of a schema, shop.*"`
+		Admin
 		ExitWhenIdle time.Duration `split_words:"true" desc:"Exit once everything is in Redis and nothing has come for this long, such as 5s: for scheduled jobs. Not set: run until stopped."`
 		DrainTimeout time.Duration `split_words:"true" default:"8s" desc:"Longest that a stop waits for batches on their way."`
 	}
 )
+
+// Admin is where an operator finds the poller. The commands that ask a running poller need nothing else.
+type Admin struct {
+	AdminAddr string `split_words:"true" default:"127.0.0.1:9090" desc:"Where /healthz, /readyz, /metrics and the commands backfill and verify are served. Nobody is asked who they are: keep it from strangers."`
+}
 
 // The values of POLLER_BACKFILL.
 const (

@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"freshet/poller/backfill"
-	"freshet/poller/catalog"
 	"freshet/poller/operate"
 	"freshet/shared/change"
 	"freshet/shared/exchange"
@@ -157,38 +156,20 @@ func (o *operator) of(tables ...change.Table) (some []operate.Backfill) {
 	return some
 }
 
-// tablesNamed finds tables by what people call them.
-func (l *life) tablesNamed(names []string, all bool) (found []change.Table, err error) {
+// tablesNamed finds tables by their names; all of them when there are none.
+func (l *life) tablesNamed(names []string) (found []change.Table, err error) {
 	var every []change.Table
 	for _, t := range l.tables.found {
-		every = append(every, t.Table)
+		if every = append(every, t.Table); slices.Contains(names, t.Table.String()) {
+			found = append(found, t.Table)
+		}
 	}
-	switch {
-	case all && len(names) > 0:
-		return nil, operate.Refuse(http.StatusBadRequest, "all tables are asked for, and some by name", "", "leave out one of the two")
-	case all:
+	if len(names) == 0 {
 		return every, nil
 	}
-	patterns, err := catalog.ParsePatterns(strings.Join(names, ","))
-	if err != nil || len(names) == 0 {
-		why := "no table is named"
-		if err != nil && len(names) > 0 {
-			why = err.Error()
-		}
-		return nil, operate.Refuse(http.StatusBadRequest, "the tables cannot be read", why, "use names such as products or shop.orders; mirrored are: "+listed(every))
-	}
-	for _, p := range patterns {
-		n := len(found)
-		for _, t := range every {
-			if (p.Any && p.Schema == t.Schema || t == p.Table()) && !slices.Contains(found, t) {
-				found = append(found, t)
-			}
-		}
-		if len(found) == n {
-			return nil, operate.Refuse(http.StatusNotFound, fmt.Sprintf("table %s is not mirrored", p), "POLLER_TABLES does not name it", "name one of: "+listed(every))
-		}
-		if p.Where != "" {
-			return nil, operate.Refuse(http.StatusBadRequest, "the condition is in the table's name", "", "give it by itself: --where '...'")
+	for _, name := range names {
+		if !slices.ContainsFunc(found, func(t change.Table) bool { return t.String() == name }) {
+			return nil, operate.Refuse(http.StatusNotFound, fmt.Sprintf("table %s is not mirrored", name), "POLLER_TABLES does not name it", "name some of: "+listed(every))
 		}
 	}
 	return found, nil
@@ -212,15 +193,16 @@ func (o *operator) StartBackfill(ctx context.Context, ask operate.BackfillReques
 	if err != nil {
 		return nil, err
 	}
-	tables, err := l.tablesNamed(ask.Tables, ask.All)
+	tables, err := l.tablesNamed(ask.Tables)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkWhere(ctx, ask.Where, tables); err != nil {
-		return nil, err
+	if ask.Where != "" {
+		if err := l.checkWhere(ctx, ask.Where, tables[0]); err != nil {
+			return nil, err
+		}
 	}
-	var starts func(kept func()) error
-	starts = func(kept func()) error {
+	starts := func(kept func()) error {
 		for _, t := range tables {
 			if b, active := l.runner.Active(t); active {
 				return busy(t, b)
@@ -279,19 +261,13 @@ func (o *operator) command(ctx context.Context, l *life, tables []change.Table, 
 }
 
 // checkWhere asks Postgres whether it understands the condition.
-func (l *life) checkWhere(ctx context.Context, where string, tables []change.Table) error {
-	if where == "" {
-		return nil
-	}
-	if len(tables) != 1 {
-		return operate.Refuse(http.StatusBadRequest, "a condition needs exactly one table", fmt.Sprintf("%d are asked for", len(tables)), "ask for each table by itself")
-	}
+func (l *life) checkWhere(ctx context.Context, where string, table change.Table) error {
 	conn, err := l.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing hangs on it
-	_, err = backfill.Estimate(ctx, conn.PgConn(), l.tables.layouts[tables[0].String()], where)
+	_, err = backfill.Estimate(ctx, conn.PgConn(), l.tables.layouts[table.String()], where)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		return operate.Refuse(http.StatusBadRequest, "Postgres does not understand the condition", refused.Message, strings.TrimSpace("write it as after WHERE in SQL, such as price > 10; "+refused.Hint))
@@ -305,7 +281,7 @@ func (o *operator) ChangeBackfill(ctx context.Context, name string, do operate.V
 	if err != nil {
 		return operate.Backfill{}, err
 	}
-	tables, err := l.tablesNamed([]string{name}, false)
+	tables, err := l.tablesNamed([]string{name})
 	if err != nil {
 		return operate.Backfill{}, err
 	}
@@ -334,6 +310,7 @@ func (o *operator) ChangeBackfill(ctx context.Context, name string, do operate.V
 type check struct {
 	*backfill.Verification
 	id           string
+	asked        operate.VerifyRequest
 	began, ended time.Time
 	most         int // examples of each kind and table
 	cancelled    bool
@@ -367,14 +344,12 @@ func (o *operator) StartVerification(ctx context.Context, ask operate.VerifyRequ
 	if err != nil {
 		return operate.Verification{}, err
 	}
-	tables, err := l.tablesNamed(ask.Tables, len(ask.Tables) == 0)
+	tables, err := l.tablesNamed(ask.Tables)
 	switch {
 	case err != nil:
 		return operate.Verification{}, err
 	case l.runner.Keys == nil:
 		return operate.Verification{}, operate.Refuse(http.StatusConflict, "nothing can be compared", "POLLER_FENCE is off: the endpoint is not freshet's function", "compare by other means")
-	case ask.Sample < 0 || ask.Sample > 1:
-		return operate.Verification{}, operate.Refuse(http.StatusBadRequest, fmt.Sprintf("a share of %v cannot be compared", ask.Sample), "", "use a share above 0 and up to 1, or 100%")
 	}
 	c := newCheck(ask, l, tables)
 	ctx, cancel := context.WithTimeout(ctx, keptWithin)
@@ -396,7 +371,7 @@ func newCheck(ask operate.VerifyRequest, l *life, tables []change.Table) *check 
 	const usualExamples = 5
 	var id [4]byte
 	_, _ = rand.Read(id[:]) // never fails
-	c := &check{id: hex.EncodeToString(id[:]), began: time.Now(), most: ask.Examples, examples: map[string][]operate.Example{}, notes: map[string][]string{}}
+	c := &check{asked: ask, id: hex.EncodeToString(id[:]), began: time.Now(), most: ask.Examples, examples: map[string][]operate.Example{}, notes: map[string][]string{}}
 	if c.most <= 0 {
 		c.most = usualExamples
 	}
@@ -428,7 +403,7 @@ func (c *check) report(now time.Time) operate.Verification {
 	if over && c.ended.IsZero() {
 		c.ended = now
 	}
-	v := operate.Verification{ID: c.id, State: operate.VerifyRunning, Repair: c.Repair, Began: c.began, Ended: c.ended}
+	v := operate.Verification{ID: c.id, State: operate.VerifyRunning, Repair: c.asked.Repair, Sample: c.asked.Sample, Began: c.began, Ended: c.ended}
 	switch {
 	case failed != nil:
 		details := failed.Details(0, "")
@@ -444,7 +419,7 @@ func (c *check) report(now time.Time) operate.Verification {
 			notes = append(notes, fmt.Sprintf("%d keys can be read in too many ways to say whose they are", t.Undecided))
 		}
 		v.Tables = append(v.Tables, operate.VerifiedTable{
-			Table: t.Table, Tally: t.Tally, Rows: t.Rows, Total: t.Total, Keys: t.Keys, Repaired: t.Repaired, Unsettled: t.Unsettled,
+			Table: t.Table, Step: operate.VerifyStep(t.Step), Tally: t.Tally, Rows: t.Rows, Total: t.Total, Keys: t.Keys, Repaired: t.Repaired, Unsettled: t.Unsettled,
 			Notes: notes, Examples: slices.Clone(c.examples[t.Table]),
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"freshet/poller/admin"
 	"freshet/poller/catalog"
 	"freshet/poller/guard"
+	"freshet/poller/operate"
 	"freshet/poller/render"
 	"freshet/poller/replication"
 	"freshet/poller/sink"
@@ -69,7 +70,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	g, work := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics, p.guard))
+		return admin.Serve(serving, p.config.AdminAddr, admin.Handler(p.health, p.metrics, p.guard, operate.Handler(p.operator)))
 	})
 	g.Go(func() error { p.guard.Run(serving); return nil })
 	g.Go(func() error {

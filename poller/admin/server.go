@@ -18,8 +18,8 @@ import (
 // RouteSlot answers with what was last seen of the slot.
 const RouteSlot = "/api/slot"
 
-// Handler serves health, readiness, metrics, and what slot answers.
-func Handler(h *Health, m *Metrics, slot http.Handler) http.Handler {
+// Handler serves health, readiness and metrics, what slot answers, and by api what operators ask for under /api/.
+func Handler(h *Health, m *Metrics, slot, api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+exchange.RouteHealth, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET "+exchange.RouteReady, func(w http.ResponseWriter, _ *http.Request) {
@@ -34,6 +34,7 @@ func Handler(h *Health, m *Metrics, slot http.Handler) http.Handler {
 	})
 	mux.Handle("GET "+exchange.RouteMetrics, promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET "+RouteSlot, slot)
+	mux.Handle("/api/", api)
 	return mux
 }
 

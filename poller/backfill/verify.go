@@ -30,7 +30,7 @@ type Verification struct {
 	mu     sync.Mutex
 	order  []string
 	tables map[string]*compared
-	keys   bool // the keys are being looked at, all rows are compared
+	at     int // index in order of the table whose rows are compared; behind the last one the keys are looked at
 	over   bool
 	failed *problem.Error
 }
@@ -38,9 +38,22 @@ type Verification struct {
 // Compared is what came out about one table.
 type Compared struct {
 	Table string
+	Step  Step
 	exchange.Tally
 	Rows, Total, Keys, Repaired, Unsettled, Undecided int64
 }
+
+// Step is what is being done about a table.
+type Step string
+
+// The steps, in their order.
+const (
+	StepWaiting Step = "waiting"
+	StepRows    Step = "rows"
+	StepKeys    Step = "keys"
+	StepAgain   Step = "again"
+	StepDone    Step = "done"
+)
 
 // NewVerification compares these tables, by change.Table.String(), in this order.
 func NewVerification(tables []string, sample float64, repair bool) *Verification {
@@ -55,10 +68,26 @@ func NewVerification(tables []string, sample float64, repair bool) *Verification
 func (v *Verification) Progress() (all []Compared, over bool, failed *problem.Error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, name := range v.order {
-		all = append(all, v.tables[name].Compared)
+	for i, name := range v.order {
+		t := v.tables[name]
+		t.Step = v.step(i, t)
+		all = append(all, t.Compared)
 	}
 	return all, v.over, v.failed
+}
+
+func (v *Verification) step(i int, t *compared) Step {
+	switch {
+	case v.over:
+		return StepDone
+	case i > v.at:
+		return StepWaiting
+	case len(t.again)+len(t.wrong)+len(t.gone) > 0:
+		return StepAgain
+	case i == v.at:
+		return StepRows
+	}
+	return StepKeys
 }
 
 // Cancel ends it where it is.
@@ -107,7 +136,6 @@ const mostTries = 5
 // verifying is a runner's work on a Verification.
 type verifying struct {
 	*Verification
-	table    int // index in order
 	source   source
 	cursor   []string
 	limit    int
@@ -121,7 +149,7 @@ type verifying struct {
 func (r *Runner) Verify(v *Verification) {
 	w := &verifying{Verification: v}
 	v.mu.Lock()
-	for v.keys = false; w.table < len(v.order) && v.tables[v.order[w.table]].whole; w.table++ {
+	for v.at = 0; v.at < len(v.order) && v.tables[v.order[v.at]].whole; v.at++ {
 	}
 	for _, t := range v.tables { // what a life before had in hand comes again
 		t.again, t.wrong, t.gone = nil, nil, nil
@@ -136,8 +164,8 @@ func (r *Runner) Verify(v *Verification) {
 // begin prepares for the next table.
 func (w *verifying) begin() {
 	w.source, w.cursor, w.limit, w.last = source{}, nil, firstLimit, false
-	if w.table < len(w.order) {
-		w.cursor = w.tables[w.order[w.table]].cursor
+	if w.at < len(w.order) {
+		w.cursor = w.tables[w.order[w.at]].cursor
 	}
 }
 
@@ -145,7 +173,7 @@ func (w *verifying) ready() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.over, w.table < len(w.order) && !w.last, w.later != nil, w.listed(), w.inFlight == 0:
+	case w.over, w.at < len(w.order) && !w.last, w.later != nil, w.listed(), w.inFlight == 0:
 		return true
 	case w.scan == nil:
 		return false
@@ -171,7 +199,7 @@ func (w *verifying) step(ctx context.Context, r *Runner) (over bool, err error) 
 	if worked, err := w.lists(ctx, r); worked || err != nil {
 		return false, err
 	}
-	if w.table < len(w.order) {
+	if w.at < len(w.order) {
 		return false, w.rows(ctx, r)
 	}
 	return w.scanKeys(ctx, r)
@@ -187,7 +215,7 @@ func (w *verifying) finish(r *Runner) bool {
 
 // rows compares the next page of a table.
 func (w *verifying) rows(ctx context.Context, r *Runner) error {
-	name := w.order[w.table]
+	name := w.order[w.at]
 	t := w.tables[name]
 	if w.source.layout == nil {
 		layout := r.Layouts[name]
@@ -197,7 +225,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 		}
 		w.source = w.sampled(layout)
 		total, err := source{layout: layout}.rows(ctx, r.Conn, nil)
-		if err != nil {
+		if total = int64(float64(total) * w.Sample); err != nil {
 			total = -1
 		}
 		w.mu.Lock()
@@ -210,7 +238,9 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 		t.whole = done
 		w.mu.Unlock()
 		if done {
-			w.table++
+			w.mu.Lock()
+			w.at++
+			w.mu.Unlock()
 			w.begin()
 		}
 		return nil

@@ -33,9 +33,19 @@ type Validator interface{ Validate() problem.List }
 // Load fills the struct that into points to from the variables that begin with prefix, and reports every missing,
 // malformed, misspelt or contradictory one together as a problem.List. Values of variables are not quoted in it where they could be secrets.
 func Load(prefix string, into any) error {
-	var found problem.List
+	found, fields := read(prefix, into)
+	return append(found, misspelt(prefix, fields, os.Environ())...).OrNil()
+}
+
+// LoadPart is Load for a command that needs a few of a program's settings: what else is set under the prefix is not its business.
+func LoadPart(prefix string, into any) error {
+	found, _ := read(prefix, into)
+	return found.OrNil()
+}
+
+func read(prefix string, into any) (found problem.List, fields []leaf) {
 	var reported []string
-	fields := leaves(prefix, reflect.ValueOf(into).Elem())
+	fields = leaves(prefix, reflect.ValueOf(into).Elem())
 	for _, f := range fields {
 		if e := f.load(); e != nil {
 			found, reported = append(found, e), append(reported, f.name())
@@ -44,7 +54,7 @@ func Load(prefix string, into any) error {
 	if v, ok := into.(Validator); ok {
 		found = append(found, about(v.Validate(), reported)...)
 	}
-	return append(found, misspelt(prefix, fields, os.Environ())...).OrNil()
+	return found, fields
 }
 
 // about leaves out what is said of variables that were reported already: their fields hold nothing.

@@ -201,3 +201,17 @@ func TestDocs_FollowTheStruct(t *testing.T) {
 		}
 	}
 }
+
+// A part has settings of its own alone, and says nothing of others, misspelt or not.
+func TestLoadPart(t *testing.T) {
+	var part struct{ Limits }
+	t.Setenv("T_TIMEOUT", "soon")
+	t.Setenv("T_LANEZ", "1")
+	if err := config.LoadPart("T", &part); err != nil || part.Lanes != 8 {
+		t.Errorf("got %v, %+v", err, part)
+	}
+	t.Setenv("T_LANES", "many")
+	if err := config.LoadPart("T", &part); err == nil || err.Error() != `T_LANES is not a whole number: its value is "many" (fix: set it to something like 8: Ordered shares.)` {
+		t.Errorf("got %v", err)
+	}
+}

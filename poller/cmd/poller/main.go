@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
-	"time"
 
 	"freshet/poller"
+	"freshet/poller/operate"
 	"freshet/shared/config"
 	"freshet/shared/exchange"
-	"freshet/shared/logging"
 	"freshet/shared/problem"
 )
 
@@ -24,82 +21,124 @@ const usage = `usage: poller [command]
 
   run          mirror the tables of POLLER_TABLES (the default)
   check        examine Postgres, the function and Redis, and say what would get in the way
+  backfill     have a running poller read rows again, and follow it
+                 poller backfill TABLE... [--where SQL] [--detach]      or --all for every table
+                 poller backfill list
+                 poller backfill pause|resume|cancel TABLE...           a table of such a name is public.pause
+  verify       have a running poller compare Redis with Postgres, both ways
+                 poller verify [TABLE...] [--sample 1%] [--repair] [--examples 5] [--json]
   healthcheck  ask a running poller on this machine whether it is alive
   help         this text
 
-Settings come from the environment: DATABASE_URL, POLLER_FUNCTION_URL and POLLER_TABLES are needed, CONFIG.md lists them all.
+Settings come from the environment: run and check need DATABASE_URL, POLLER_FUNCTION_URL and POLLER_TABLES; backfill, verify and healthcheck
+need POLLER_ADMIN_ADDR alone, where it is not 127.0.0.1:9090. CONFIG.md lists all settings. -- ends the flags.
+
+Exit codes:
+  0  all is well: the backfill is done, Redis is equal to Postgres
+  1  it is not: something is in the way, the backfill is not done, keys differ
+  2  the settings or the command are wrong
+  3  verify: nothing can be said, because the comparison did not come to its end, or some rows changed at every look
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills
-	err := run(ctx, os.Args[1:], os.Stdout)
-	if err == nil {
-		return
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "poller: interrupted")
+	case err != nil && !errors.Is(err, errToldAlready):
+		problem.Print(os.Stderr, "poller", err)
 	}
-	problem.Print(os.Stderr, "poller", err)
-	var settings badSettings
-	if errors.As(err, &settings) {
-		os.Exit(config.ExitCode)
-	}
-	os.Exit(1)
+	os.Exit(exitCode(err))
 }
 
-// badSettings marks errors of the environment or the command line.
-type badSettings struct{ error }
+// errToldAlready ends the program without a message: its output says it all.
+var errToldAlready = errors.New("told already")
 
-func (b badSettings) Unwrap() error { return b.error }
+// coded is an error with an exit code of its own.
+type coded struct {
+	error
+	code int
+}
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func (c coded) Unwrap() error { return c.error }
+
+func wrongUsage(what, why, fix string) error {
+	return coded{&problem.Error{What: what, Why: why, Fix: fix}, config.ExitCode}
+}
+
+func exitCode(err error) int {
+	var own coded
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &own):
+		return own.code
+	}
+	return 1
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	command := "run"
 	if len(args) > 0 {
-		command = args[0]
+		command, args = args[0], args[1:]
 	}
+	switch command {
+	case "backfill":
+		return backfill(ctx, args, stdout)
+	case "verify":
+		return verify(ctx, args, stdout, stderr)
+	}
+	simple := map[string]func() error{
+		"run":         func() error { return mirror(ctx) },
+		"check":       func() error { return check(ctx, stdout) },
+		"healthcheck": func() error { return healthcheck(ctx) },
+		"help":        func() error { return help(stdout) },
+		"-h":          func() error { return help(stdout) },
+		"--help":      func() error { return help(stdout) },
+	}
+	act, ok := simple[command]
 	switch {
-	case command == "help" || command == "-h" || command == "--help":
-		fmt.Fprint(out, usage)
-		return nil
-	case len(args) > 1 || command != "run" && command != "check" && command != "healthcheck":
-		return badSettings{&problem.Error{What: fmt.Sprintf("unknown command %q", args), Fix: "poller help lists the commands"}}
+	case !ok:
+		return wrongUsage(fmt.Sprintf("unknown command %q", command), "", "poller help lists the commands")
+	case len(args) > 0:
+		return wrongUsage(command+" takes no arguments", fmt.Sprintf("%q was given", args), "poller help lists the commands")
 	}
-	var c poller.Config
-	if err := config.Load(poller.Prefix, &c); err != nil {
-		return badSettings{err}
-	}
-	if command == "healthcheck" {
-		return exchange.Probe(ctx, c.AdminAddr)
-	}
-	p, err := poller.New(c, logging.New(os.Stderr, c.Logging.Config))
+	return act()
+}
+
+func help(out io.Writer) error {
+	_, err := io.WriteString(out, usage)
+	return err
+}
+
+func healthcheck(ctx context.Context) error {
+	addr, err := adminAddr()
 	if err != nil {
 		return err
 	}
-	if command == "check" {
-		return check(ctx, p, out)
-	}
-	boundMemory(c)
-	return p.Run(ctx)
+	return exchange.Probe(ctx, addr)
 }
 
-// boundMemory has garbage collected earlier than usual once the heap is larger than full buffers make it: by itself the runtime lets it
-// grow to twice what is in use. It is a soft limit, and an operator's own, GOMEMLIMIT, has precedence.
-func boundMemory(c poller.Config) {
-	const besideBuffers = 16 << 20
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // -1 only asks
-		debug.SetMemoryLimit(besideBuffers + 2*int64(c.BufferBytes))
+// adminAddr is where a running poller is asked.
+func adminAddr() (string, error) {
+	var c poller.Admin
+	if err := config.LoadPart(poller.Prefix, &c); err != nil {
+		return "", coded{err, config.ExitCode}
 	}
+	return c.AdminAddr, nil
 }
 
-// check prints every finding; warnings alone are no failure.
-func check(ctx context.Context, p *poller.Poller, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	tables, found := p.Check(ctx)
-	if len(found.Blocking()) > 0 {
-		return found
+// runningPoller is what backfill and verify ask.
+func runningPoller() (*operate.Client, error) {
+	addr, err := adminAddr()
+	if err != nil {
+		return nil, err
 	}
-	for _, warning := range found {
-		problem.Print(out, "poller", warning)
+	client, err := operate.NewClient(addr)
+	if err != nil {
+		return nil, coded{err, config.ExitCode}
 	}
-	fmt.Fprintf(out, "poller: all is well: %d tables can be mirrored\n", tables)
-	return nil
+	return client, nil
 }
