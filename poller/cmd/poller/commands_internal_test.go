@@ -31,7 +31,7 @@ func serve(t *testing.T, o operate.Operator) {
 		}
 	}
 	health := admin.NewHealth(func() (*problem.Error, time.Time) { return nil, time.Time{} })
-	server := httptest.NewServer(admin.Handler(health, admin.NewMetrics(), operate.Handler(o)))
+	server := httptest.NewServer(admin.Handler(health, admin.NewMetrics(), http.NotFoundHandler(), operate.Handler(o)))
 	t.Cleanup(server.Close)
 	t.Setenv("POLLER_ADMIN_ADDR", strings.TrimPrefix(server.URL, "http://"))
 }
