@@ -87,7 +87,7 @@ func checkComparison(b change.Batch) error {
 		return tooMany("messages", n)
 	}
 	if i := slices.IndexFunc(b.Messages, func(m change.Message) bool { return m.Action == change.Truncate }); i >= 0 {
-		return malformed("a truncate cannot be compared", fmt.Sprintf("message %d is one; RouteScan finds the keys of a table", i))
+		return malformed("a truncate cannot be compared", fmt.Sprintf("message %d is one; the keys of a table are found with POST %s", i, exchange.RouteScan))
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ const (
 var damages = map[change.Cause]damage{
 	change.CauseEmptied: {
 		found: "Redis has nothing of this sink", why: "it was flushed, or it is a new one, although the slot has been read already",
-		done: readAgain, left: byRows,
+		done: readSwept, left: byRows,
 	},
 	change.CauseBehind: {
 		found: "Redis has lost more than can be streamed again", why: "it was restored from a backup older than POLLER_REPLAY_WINDOW, or failed over to a replica that far behind",

@@ -20,7 +20,7 @@ const (
 
 // remedies are the causes that are damage. The others are no reason for a report.
 var remedies = map[change.Cause]remedy{
-	change.CauseEmptied:   reread,
+	change.CauseEmptied:   resweep,
 	change.CauseBehind:    refill,  // of keys in Redis nobody knows how old they are
 	change.CauseSlot:      resweep, // what changed in between was never seen
 	change.CausePromoted:  resweep, // a promoted standby lacks little
@@ -52,8 +52,9 @@ func (o *opening) first(t exchange.TableShape) {
 	switch {
 	case o.ask.NewSlot:
 		b = o.unread(change.CauseStart)
+		b.Sweep = b.State == change.BackfillPending // another program may have kept the keys before, and left some without a row
 	case o.mends(change.CauseEmptied):
-		b.State = change.BackfillPending
+		b.State, b.Sweep = change.BackfillPending, true // only the state may be gone
 		note(&o.mended, change.CauseEmptied, name)
 	default:
 		note(&o.left, change.CauseEmptied, name)

@@ -79,7 +79,7 @@ func TestVerifyUnderFire(t *testing.T) {
 	watch := c.watchCounters()
 	trade := c.busy(3, 5000)
 	movers := c.workers(1, func(ctx context.Context, db *pgx.Conn, _, n int) error {
-		_, err := db.Exec(ctx, "UPDATE products SET id = $2 WHERE id = $1 AND NOT EXISTS (SELECT FROM products WHERE id = $2)", 1+n%5000, 100_000+n)
+		_, err := db.Exec(ctx, "UPDATE products SET id = $2 WHERE id = $1 AND NOT EXISTS (SELECT FROM products WHERE id = $2)", 1+n%5000, 100_000_000+n)
 		return err
 	})
 	for range 4 {

@@ -146,7 +146,9 @@ func (s *sweep) take(ctx context.Context, r *Runner, piece exchange.ScanResponse
 				aliens = append(aliens, k.key)
 			}
 		}
-		s.scan.discard(j.table.String(), aliens)
+		if f.now().Cause != change.CauseStart { // at the first start they may be somebody's who did not know that the prefix is ours
+			s.scan.discard(j.table.String(), aliens)
+		}
 		f.mu.Lock()
 		f.keys += int64(len(j.suspects))
 		f.swept += int64(len(lost))
