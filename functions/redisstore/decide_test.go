@@ -98,7 +98,7 @@ func TestDecide_Fresh(t *testing.T) {
 		"source":  `{"system":"7421","timeline":1,"database":"shop","slot":"freshet"}`,
 		"session": "s1", "rules": "r1", "sealed": "0/100", "lanes": "2", "count": "0", "before": "null",
 		"lane:0": "0 0000000000000000-00000000", "lane:1": "0 0000000000000000-00000000",
-		"backfill:public.t": `{"state":"pending","rows":0,"cause":"emptied"}`, "backfill:public.u": `{"state":"pending","rows":0,"cause":"emptied"}`,
+		"backfill:public.t": `{"state":"pending","rows":0,"cause":"emptied","sweep":true}`, "backfill:public.u": `{"state":"pending","rows":0,"cause":"emptied","sweep":true}`,
 		"repairs": `[{"cause":"emptied","tables":["public.t","public.u"]}]`,
 	}
 	if diff := cmp.Diff(want, s.fields); diff != "" {

@@ -189,11 +189,11 @@ func TestDecide_FreshHasACause(t *testing.T) {
 		want, report string
 		after        string // in a session that may do everything
 	}{
-		{"the first start", func(r *exchange.OpenRequest) { r.NewSlot, r.Repair = true, nil }, "pending start", "", "pending start"},
+		{"the first start", func(r *exchange.OpenRequest) { r.NewSlot, r.Repair = true, nil }, "pending start sweep", "", "pending start sweep"},
 		{"the first start, nothing is to be read", func(r *exchange.OpenRequest) { r.NewSlot, r.Backfill = true, false }, "off start", "", "pending table"},
-		{"emptied", func(*exchange.OpenRequest) {}, "pending emptied", "emptied t", "pending emptied"},
-		{"emptied, left", func(r *exchange.OpenRequest) { r.Repair = nil }, "off emptied", "emptied t left", "pending emptied"},
-		{"emptied, nothing may be read", func(r *exchange.OpenRequest) { r.Backfill = false }, "off emptied", "emptied t left", "pending emptied"},
+		{"emptied", func(*exchange.OpenRequest) {}, "pending emptied sweep", "emptied t", "pending emptied sweep"},
+		{"emptied, left", func(r *exchange.OpenRequest) { r.Repair = nil }, "off emptied", "emptied t left", "pending emptied sweep"},
+		{"emptied, nothing may be read", func(r *exchange.OpenRequest) { r.Backfill = false }, "off emptied", "emptied t left", "pending emptied sweep"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStory(t)
