@@ -51,7 +51,11 @@ func (c *late) hide(statements ...string) <-chan error {
 	if _, err := c.standby.Exec(c.Context(), "SELECT pg_wal_replay_pause()"); err != nil {
 		c.Fatal(err)
 	}
-	db, done := dial(c.T, c.dsn()), make(chan error, 1)
+	done := make(chan error, 1)
+	db, err := pgx.Connect(c.Context(), c.dsn()) // ends with the server: it may still wait for the standby
+	if err != nil {
+		c.Fatal(err)
+	}
 	go func() {
 		done <- func() error {
 			tx, err := db.Begin(context.Background())
@@ -86,13 +90,12 @@ func (c *late) show(done <-chan error) {
 	}
 }
 
-// The rows that the hidden transaction of these tests touches: one of each kind.
+// The rows that the hidden transaction of these tests touches. No truncate is among them: it locks its table until it is seen.
 var touches = []string{
 	"UPDATE products SET inventory_count = -1 WHERE id BETWEEN 10 AND 20",
 	"DELETE FROM products WHERE id BETWEEN 30 AND 40",
 	"UPDATE products SET id = id + 100000 WHERE id BETWEEN 50 AND 60",
 	"INSERT INTO products (id) SELECT generate_series(200001, 200010)",
-	"TRUNCATE orders",
 }
 
 // streamed says whether Redis shows what the hidden transaction did, to each row.
@@ -112,9 +115,6 @@ func (c *late) streamed() error {
 		if _, there := c.get(fmt.Sprintf("sequin:products:%d", id)); !there {
 			return fmt.Errorf("product %d is not there", id)
 		}
-	}
-	if keys := c.redis.Keys(c.Context(), "sequin:orders:*").Val(); len(keys) > 0 {
-		return fmt.Errorf("%d orders are there still", len(keys))
 	}
 	return nil
 }
@@ -137,11 +137,10 @@ func TestBackfillMissesWhatIsNotVisibleYet(t *testing.T) {
 			t.Errorf("a backfill took a key back: %v", err)
 		}
 	}
-	if output := c.wantCommand("verify"); !strings.Contains(output, "equal") {
-		t.Errorf("the comparison says:\n%s", output)
-	}
+	c.wantVerdict(3, nil, "nothing can be said of 33 rows") // and of all others, that they are equal
 	c.show(done)
 	c.wantEqual(patience, "products", "orders")
+	c.wantVerdict(0, nil, "equal")
 }
 
 // The same when the poller is killed in between, and nothing keeps the log back but what it has confirmed.

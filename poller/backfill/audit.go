@@ -43,7 +43,7 @@ func (r *Runner) Audit(v *Verification, rowsPerSecond int) {
 func (a *auditing) ready() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.over && (a.listed() || a.inFlight == 0 && !time.Now().Before(a.next))
+	return !a.over && (a.due() || a.inFlight == 0 && !time.Now().Before(a.next))
 }
 
 func (a *auditing) step(ctx context.Context, r *Runner) (over bool, err error) {
@@ -70,6 +70,9 @@ func (a *auditing) choose(ctx context.Context, r *Runner) (*row.Layout, error) {
 				continue
 			}
 			rows, err := source{layout: l}.rows(ctx, r.Conn, nil)
+			if errors.Is(err, errLocked) {
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -100,6 +103,9 @@ func (a *auditing) someRows(ctx context.Context, r *Runner) error {
 	}
 	s := source{layout: l}
 	after, err := a.anywhere(ctx, r, s)
+	if errors.Is(err, errLocked) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -125,7 +131,7 @@ func (a *auditing) anywhere(ctx context.Context, r *Runner, s source) ([]string,
 	sql := fmt.Sprintf("SELECT %s FROM %s TABLESAMPLE SYSTEM (%f) ORDER BY random() LIMIT 1", columnList(s.layout.PrimaryKey), s.layout.From, max(percent, 0.0001))
 	result := r.Conn.ExecParams(ctx, sql, nil, nil, nil, nil).Read()
 	if result.Err != nil {
-		return nil, fmt.Errorf("choose a row of %s: %w", s.layout.Table, result.Err)
+		return nil, locked(result.Err, "choose a row of", s.layout)
 	}
 	if len(result.Rows) == 0 {
 		return nil, nil

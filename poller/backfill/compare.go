@@ -96,7 +96,7 @@ func (w *verifying) compare(ctx context.Context, r *Runner, t *compared, page *P
 				t.Unsettled++
 				continue
 			}
-			t.again = append(t.again, look{key: row.KeyOf(page.Rows[i].Key.Bytes), tries: tries + 1})
+			w.lookLater(r, t, look{key: row.KeyOf(page.Rows[i].Key.Bytes), tries: tries + 1})
 		}
 	})
 	return r.send(ctx, page)

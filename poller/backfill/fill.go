@@ -19,7 +19,8 @@ type fill struct {
 	read   change.Backfill // of what has been read, not of what is settled
 	limit  int
 	began  time.Time
-	last   bool // the last page has been read
+	last   bool      // the last page has been read
+	after  time.Time // when to try again: somebody has locked the table
 
 	mu      sync.Mutex
 	settled change.Backfill // of the furthest page that is settled
@@ -37,6 +38,9 @@ const (
 	mostRows   = 10_000
 )
 
+// lockedPause is how long a locked table is left alone, so that others are read meanwhile.
+const lockedPause = 200 * time.Millisecond
+
 // add takes up a table's backfill where it is.
 func (r *Runner) add(t Task) *fill {
 	f := &fill{
@@ -52,7 +56,7 @@ func (r *Runner) add(t Task) *fill {
 	return f
 }
 
-func (f *fill) ready() bool { return !f.last && !f.now().Paused }
+func (f *fill) ready() bool { return !f.last && !f.now().Paused && time.Now().After(f.after) }
 
 func (f *fill) ended() bool {
 	f.mu.Lock()
@@ -137,6 +141,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 	}
 	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), f.cursor, 2*r.Limits.BackfillPageBytes)
 	if errors.Is(err, errLocked) {
+		f.after = time.Now().Add(lockedPause)
 		return false, nil
 	}
 	if err != nil {

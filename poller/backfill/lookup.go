@@ -42,7 +42,7 @@ func typeNames(ctx context.Context, conn *pgconn.PgConn, l *row.Layout) ([]strin
 	for _, column := range l.PrimaryKey {
 		result := conn.ExecParams(ctx, sql, arguments([]string{l.Table.SQL(), column}), nil, nil, nil).Read()
 		if result.Err != nil {
-			return nil, fmt.Errorf("read the type of column %q of %s: %w", column, l.Table, result.Err)
+			return nil, locked(result.Err, fmt.Sprintf("read the type of column %q of", column), l)
 		}
 		if len(result.Rows) != 1 {
 			return nil, fmt.Errorf("table %s has no column %q any more", l.Table, column)
@@ -181,10 +181,8 @@ func (k *lookup) ask(ctx context.Context, conn *pgconn.PgConn, all []candidate) 
 			return err
 		}
 		return k.ask(ctx, conn, all[half:])
-	case errors.As(result.Err, &refused) && refused.Code == lockNotAvailable:
-		return errLocked
 	case result.Err != nil:
-		return fmt.Errorf("look up keys of %s: %w", k.layout.Table, result.Err)
+		return locked(result.Err, "look up keys of", k.layout)
 	}
 	for _, columns := range result.Rows {
 		n, err := strconv.Atoi(string(columns[1]))

@@ -91,7 +91,7 @@ func (s source) rows(ctx context.Context, conn *pgconn.PgConn, after []string) (
 	sql := "EXPLAIN (FORMAT JSON) SELECT 1 FROM " + s.layout.From + s.conditions(after)
 	result := conn.ExecParams(ctx, sql, arguments(after), nil, nil, nil).Read()
 	if result.Err != nil {
-		return 0, fmt.Errorf("estimate the rows of %s: %w", s.layout.Table, result.Err)
+		return 0, locked(result.Err, "estimate the rows of", s.layout)
 	}
 	return gjson.GetBytes(result.Rows[0][0], "0.Plan.Plan Rows").Int(), nil
 }
@@ -165,11 +165,7 @@ func (s source) page(ctx context.Context, r *Runner, sql string, args []string, 
 	}
 	if _, err := result.Close(); err != nil {
 		r.Pages.recycle(p)
-		var refused *pgconn.PgError
-		if errors.As(err, &refused) && refused.Code == lockNotAvailable {
-			return nil, errLocked
-		}
-		return nil, fmt.Errorf("read a page of %s: %w", s.layout.Table, err)
+		return nil, locked(err, "read a page of", s.layout)
 	}
 	p.Rows = m.cut()
 	if n := len(p.Rows); n > 0 {
@@ -186,6 +182,15 @@ const lockNotAvailable = "55P03"
 
 // errLocked says that the table is locked, and that its rows can be read later.
 var errLocked = errors.New("the table is locked")
+
+// locked is errLocked where that is what Postgres says, and else the error with what was attempted.
+func locked(err error, doing string, l *row.Layout) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == lockNotAvailable {
+		return errLocked
+	}
+	return fmt.Errorf("%s %s: %w", doing, l.Table, err)
+}
 
 // bytes is the size of the page's records.
 func (p *Page) bytes() int {

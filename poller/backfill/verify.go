@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -142,7 +143,20 @@ type verifying struct {
 	last     bool // the table's last page was read
 	scan     *scan
 	later    *exchange.ScanResponse
-	inFlight int // pages; guarded by Verification.mu
+	inFlight int       // pages; guarded by Verification.mu
+	patient  time.Time // rows that were touched are not looked at before; guarded by Verification.mu
+}
+
+// touchedPause is how long rows are left alone that a transaction has touched which nobody sees yet. It takes microseconds, unless a standby is
+// late.
+const touchedPause = 50 * time.Millisecond
+
+// lookLater keeps a row for another look. Called with the lock.
+func (w *verifying) lookLater(r *Runner, t *compared, q look) {
+	t.again = append(t.again, q)
+	pause := touchedPause << q.tries
+	w.patient = time.Now().Add(pause)
+	time.AfterFunc(pause, r.wake)
 }
 
 // Verify has the runner work on a verification. Call it within Do.
@@ -173,13 +187,26 @@ func (w *verifying) ready() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.over, w.at < len(w.order) && !w.last, w.later != nil, w.listed(), w.inFlight == 0:
+	case w.over, w.at < len(w.order) && !w.last, w.later != nil, w.due():
+		return true
+	case w.inFlight == 0 && !w.listed():
 		return true
 	case w.scan == nil:
 		return false
 	}
 	over, _ := w.scan.ended()
 	return over || len(w.scan.pieces) > 0
+}
+
+// due says that some rows are to be looked at again now. Called with the lock.
+func (w *verifying) due() bool {
+	patient := time.Now().Before(w.patient)
+	for _, t := range w.tables {
+		if len(t.wrong)+len(t.gone) > 0 || len(t.again) > 0 && !patient {
+			return true
+		}
+	}
+	return false
 }
 
 // listed says that some rows wait to be looked at again. Called with the lock.
@@ -288,7 +315,11 @@ func (w *verifying) lists(ctx context.Context, r *Runner) (worked bool, err erro
 		layout := r.Layouts[name]
 		t := w.tables[name]
 		w.mu.Lock()
-		again, wrong, gone := take(&t.again, most), take(&t.wrong, most), take(&t.gone, most)
+		var again []look
+		if !time.Now().Before(w.patient) {
+			again = take(&t.again, most)
+		}
+		wrong, gone := take(&t.wrong, most), take(&t.gone, most)
 		w.mu.Unlock()
 		if layout == nil || len(again)+len(wrong)+len(gone) == 0 {
 			continue
