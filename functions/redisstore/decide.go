@@ -20,14 +20,14 @@ type Decision struct {
 }
 
 // Decide compares what the sink says of itself with what the poller can still send. fields is the whole state, empty when there is none;
-// plan is made of today's rules. It is the recovery table of the design as code; an *effect.Refusal leaves the sink alone.
-func Decide(fields map[string]string, ask exchange.OpenRequest, plan exchange.Plan) (Decision, error) {
+// bare says that nothing else is in Redis either; plan is made of today's rules. It is the recovery table of the design as code; an *effect.Refusal leaves the sink alone.
+func Decide(fields map[string]string, bare bool, ask exchange.OpenRequest, plan exchange.Plan) (Decision, error) {
 	old, err := readState(fields)
 	switch {
 	case err != nil:
 		return Decision{}, damaged(ask.Sink, err)
 	case old == nil:
-		return begin(fields, fresh(ask, plan), ask, exchange.FoundFresh), nil
+		return begin(fields, fresh(bare, ask, plan), ask, exchange.FoundFresh), nil
 	case old.source.System != ask.Source.System || old.source.Database != ask.Source.Database:
 		return Decision{}, foreign(ask, old.source)
 	}
@@ -94,10 +94,10 @@ func blank(ask exchange.OpenRequest, rules string) *state {
 }
 
 // fresh is the state of a sink that has none: it never had one, or Redis was emptied.
-func fresh(ask exchange.OpenRequest, plan exchange.Plan) *state {
+func fresh(bare bool, ask exchange.OpenRequest, plan exchange.Plan) *state {
 	o := opening{ask: ask, plan: plan, next: blank(ask, plan.Rules)}
 	for _, t := range ask.Tables {
-		o.first(t)
+		o.first(t, bare)
 	}
 	o.next.repairs = o.repairs()
 	return o.next

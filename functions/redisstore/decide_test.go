@@ -49,7 +49,7 @@ func ask(session string, tables ...string) exchange.OpenRequest {
 // open decides and does what was decided.
 func (s *story) open(r exchange.OpenRequest) exchange.OpenResponse {
 	s.t.Helper()
-	d, err := redisstore.Decide(s.fields, r, s.plan(r))
+	d, err := redisstore.Decide(s.fields, false, r, s.plan(r))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestDecide_TheSameSessionChangesNothing(t *testing.T) {
 	s.open(ask("s1", "t"))
 	s.fields["lane:1"], s.fields["count"], s.fields["sealed"] = "9 0000000000000150-00000001", "12", "0/140"
 	s.rules = "r2"
-	d, err := redisstore.Decide(s.fields, ask("s1", "t"), s.plan(ask("s1", "t")))
+	d, err := redisstore.Decide(s.fields, false, ask("s1", "t"), s.plan(ask("s1", "t")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestDecide_Foreign(t *testing.T) {
 		s.open(ask("s1", "t"))
 		r := ask("s1", "t")
 		edit(&r.Source)
-		_, err := redisstore.Decide(s.fields, r, s.plan(r))
+		_, err := redisstore.Decide(s.fields, false, r, s.plan(r))
 		var refusal *effect.Refusal
 		if !errors.As(err, &refusal) || refusal.Reason != exchange.ReasonForeign || !strings.Contains(refusal.Cause.Fix, "DEL freshet:shop:state") {
 			t.Errorf("another %s: got %v", name, err)
@@ -228,7 +228,7 @@ func TestDecide_Damaged(t *testing.T) {
 		s := newStory(t)
 		s.open(ask("s1", "t"))
 		s.fields[field] = text
-		_, err := redisstore.Decide(s.fields, ask("s2", "t"), s.plan(ask("s2", "t")))
+		_, err := redisstore.Decide(s.fields, false, ask("s2", "t"), s.plan(ask("s2", "t")))
 		var refusal *effect.Refusal
 		if !errors.As(err, &refusal) || refusal.Reason != effect.ReasonDamaged || !strings.Contains(refusal.Cause.Why, field) {
 			t.Errorf("%s=%s: got %v", field, text, err)

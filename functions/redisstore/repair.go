@@ -45,16 +45,17 @@ func (o *opening) mends(cause change.Cause) bool {
 	return slices.Contains(o.ask.Repair, cause) && (o.ask.Backfill || remedies[cause] == refill)
 }
 
-// first decides how a table begins in a sink that has no state.
-func (o *opening) first(t exchange.TableShape) {
+// first decides how a table begins in a sink that has no state. Where Redis is not bare, only the state may be gone, or another program may have
+// kept the keys before: then those without a row are looked for.
+func (o *opening) first(t exchange.TableShape, bare bool) {
 	name := t.Table().String()
 	b := change.Backfill{State: change.BackfillOff, Cause: change.CauseEmptied}
 	switch {
 	case o.ask.NewSlot:
 		b = o.unread(change.CauseStart)
-		b.Sweep = b.State == change.BackfillPending // another program may have kept the keys before, and left some without a row
+		b.Sweep = b.State == change.BackfillPending && !bare
 	case o.mends(change.CauseEmptied):
-		b.State, b.Sweep = change.BackfillPending, true // only the state may be gone
+		b.State, b.Sweep = change.BackfillPending, !bare
 		note(&o.mended, change.CauseEmptied, name)
 	default:
 		note(&o.left, change.CauseEmptied, name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"freshet/shared/exchange"
 	"freshet/shared/problem"
@@ -19,7 +20,8 @@ func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchang
 		if err != nil {
 			return exchange.OpenResponse{}, s.trouble(err)
 		}
-		d, err := Decide(fields, ask, plan)
+		bare := len(fields) == 0 && s.bare(ctx)
+		d, err := Decide(fields, bare, ask, plan)
 		if err != nil {
 			return exchange.OpenResponse{}, err
 		}
@@ -35,6 +37,22 @@ func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchang
 		What: "the session before this one is still writing", Why: "the state changed at every attempt to take it over",
 		Fix: "stop the other poller, or give this one its own POLLER_SINK", Transient: true,
 	}
+}
+
+// mostBare is how many keys are looked at to find out whether all are freshet's own.
+const mostBare = 100
+
+// bare says that Redis is known to have no keys but freshet's own: then nothing of an earlier life needs to be looked for.
+func (s *Store) bare(ctx context.Context) bool {
+	if size, err := s.client.DBSize(ctx).Result(); err != nil || size > mostBare {
+		return false // a user who may not ask does not know
+	}
+	foreign := false
+	err := s.scan(ctx, "", func(keys []string) error {
+		foreign = foreign || slices.ContainsFunc(keys, func(key string) bool { return !strings.HasPrefix(key, "freshet:") })
+		return nil
+	})
+	return err == nil && !foreign
 }
 
 // replace writes the decision unless the state is no longer the one it was made for.

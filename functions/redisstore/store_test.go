@@ -7,7 +7,9 @@ import (
 	"freshet/functions/redisstore"
 	"freshet/functions/storetest"
 	"freshet/local/redistest"
+	"freshet/shared/change"
 	"freshet/shared/config"
+	"freshet/shared/exchange"
 )
 
 func TestStore(t *testing.T) {
@@ -37,4 +39,28 @@ func newStore(t testing.TB, url string) *redisstore.Store {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// What an earlier life or another program may have left behind is looked for; in a Redis that has nothing, nothing is.
+func TestOpen_LooksForLeftoversOnlyWhereTheyCanBe(t *testing.T) {
+	for _, c := range []struct {
+		name, key string
+		sweep     bool
+	}{{"a bare Redis", "", false}, {"but for our own", "freshet:probe", false}, {"somebody was here", "sequin:t:1", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := redistest.New(t)
+			if c.key != "" {
+				r.Do("SET", c.key, "x")
+			}
+			ask := exchange.OpenRequest{Session: "s", Source: change.Source{System: "1", Database: "d"}, Lanes: 1, Backfill: true, NewSlot: true,
+				Tables: []exchange.TableShape{{Schema: "public", Name: "t", PrimaryKey: []string{"id"}}}}
+			opened, err := newStore(t, r.URL).Open(t.Context(), ask, exchange.Plan{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b := opened.Backfills["public.t"]; b.Sweep != c.sweep || b.State != change.BackfillPending {
+				t.Errorf("the table begins as %+v, want sweep %v", b, c.sweep)
+			}
+		})
+	}
 }

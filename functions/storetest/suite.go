@@ -314,7 +314,7 @@ func resumed(w *World) {
 	want := exchange.OpenResponse{
 		Session: "s2", Found: exchange.FoundCurrent, Sealed: 101,
 		Applied:   []exchange.Applied{{Lanes: 2, Through: []change.Position{{Commit: 101}, {}}}},
-		Backfills: map[string]change.Backfill{"public.t": {State: change.BackfillPending, Cause: change.CauseEmptied, Sweep: true}},
+		Backfills: map[string]change.Backfill{"public.t": {State: change.BackfillPending, Cause: change.CauseEmptied}},
 		Plan:      exchange.Plan{Rules: "r1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

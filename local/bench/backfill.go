@@ -15,25 +15,30 @@ import (
 // backfill measures rows that were there before, against a pipe of the usual programs.
 func (b *bench) backfill(ctx context.Context, what string) (Result, error) {
 	r := Result{Workload: what, Rows: b.Rows, Yardstick: "COPY to redis-cli"}
-	b.say("loading %d rows", r.Rows)
-	for _, sql := range []string{table, "DROP PUBLICATION IF EXISTS bench"} {
-		if err := b.exec(ctx, sql); err != nil {
-			return r, err
-		}
-	}
-	if err := b.load(ctx, r.Rows, false); err != nil {
-		return r, err
-	}
-	if err := b.exec(ctx, "VACUUM ANALYZE items"); err != nil {
-		return r, err
-	}
-	if err := b.exec(ctx, "CHECKPOINT"); err != nil {
+	if err := b.existing(ctx, r.Rows); err != nil {
 		return r, err
 	}
 	if err := b.pairs(ctx, &r, b.pipe, b.fill); err != nil {
 		return r, err
 	}
 	return r, b.dropSlots(ctx)
+}
+
+// existing makes the table with so many rows, and no slot that has seen them.
+func (b *bench) existing(ctx context.Context, rows int) error {
+	b.say("loading %d rows", rows)
+	for _, sql := range []string{table, "DROP PUBLICATION IF EXISTS bench"} {
+		if err := b.exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	if err := b.load(ctx, rows, false); err != nil {
+		return err
+	}
+	if err := b.exec(ctx, "VACUUM ANALYZE items"); err != nil {
+		return err
+	}
+	return b.exec(ctx, "CHECKPOINT")
 }
 
 // resp writes what COPY prints, a key and a value in each line, as Redis' protocol. The rows have nothing that COPY escapes.

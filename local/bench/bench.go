@@ -46,8 +46,11 @@ func (b *bench) run(ctx context.Context) (report Report, err error) {
 	report.Machine = b.machine(ctx)
 	for _, what := range b.What {
 		measure := b.stream
-		if what == Backfill {
+		switch what {
+		case Backfill:
 			measure = b.backfill
+		case Verify:
+			measure = b.verify
 		}
 		result, err := measure(ctx, what)
 		if err != nil {

@@ -16,6 +16,7 @@ const stopTimeout = time.Minute
 type turn struct {
 	b          *bench
 	url        string // of the function
+	admin      string // of the poller
 	fn, poller *stack.Process
 	began      time.Time
 	rows       rowClock
@@ -39,7 +40,8 @@ func (b *bench) startTurn(ctx context.Context, settings map[string]string) (*tur
 	}
 	settings["DATABASE_URL"], settings["POLLER_FUNCTION_URL"] = b.postgres.DSN, t.url
 	settings["POLLER_TABLES"], settings["POLLER_PUBLICATION"] = "items", "bench"
-	settings["POLLER_ADMIN_ADDR"], settings["POLLER_LOG_LEVEL"] = fmt.Sprintf("127.0.0.1:%d", stack.FreePort()), "WARN"
+	t.admin = fmt.Sprintf("127.0.0.1:%d", stack.FreePort())
+	settings["POLLER_ADMIN_ADDR"], settings["POLLER_LOG_LEVEL"] = t.admin, "WARN"
 	t.began = time.Now()
 	if t.poller, err = stack.Start(ctx, "poller", b.programs.Poller, settings, nil); err != nil {
 		t.kill()

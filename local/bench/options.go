@@ -11,6 +11,7 @@ const (
 	Stream   = "stream"   // one large transaction
 	Small    = "small"    // transactions of a single row
 	Backfill = "backfill" // rows that were there before
+	Verify   = "verify"   // rows and keys compared
 )
 
 // Options say what to measure.
@@ -30,8 +31,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("%d rows, %d pairs, %d workloads: there must be at least one of each", o.Rows, o.Pairs, len(o.What))
 	}
 	for _, what := range o.What {
-		if !slices.Contains([]string{Stream, Small, Backfill}, what) {
-			return fmt.Errorf("%q is not one of %s, %s, %s", what, Stream, Small, Backfill)
+		if !slices.Contains([]string{Stream, Small, Backfill, Verify}, what) {
+			return fmt.Errorf("%q is not one of %s, %s, %s, %s", what, Stream, Small, Backfill, Verify)
 		}
 	}
 	return nil

@@ -72,6 +72,9 @@ var headings = map[string]func(rows int) string{
 	},
 	Small:    func(rows int) string { return fmt.Sprintf("%s transactions of one row", thousands(rows)) },
 	Backfill: func(rows int) string { return fmt.Sprintf("%s rows that were there before", thousands(rows)) },
+	Verify: func(rows int) string {
+		return fmt.Sprintf("%s rows and their keys compared (here freshet is poller verify; the yardstick is its backfill of the same rows)", thousands(rows))
+	},
 }
 
 func (r Result) table(b *strings.Builder) {
