@@ -14,10 +14,15 @@ import (
 	"freshet/poller/operate"
 )
 
-// poller runs a command of the poller beside the one that runs.
+// command runs a command of the poller beside the one that runs.
 func (r *rig) command(args ...string) (output string, code int) {
 	r.Helper()
-	return runOnce(r.T, binaries(r.T).Poller, map[string]string{"POLLER_ADMIN_ADDR": r.adminAddr()}, args...)
+	return r.commandWithin(2*patience, args...)
+}
+
+func (r *rig) commandWithin(patience time.Duration, args ...string) (output string, code int) {
+	r.Helper()
+	return runWithin(r.T, patience, binaries(r.T).Poller, map[string]string{"POLLER_ADMIN_ADDR": r.adminAddr()}, args...)
 }
 
 // wantCommand wants a command to succeed.

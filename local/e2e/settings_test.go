@@ -16,6 +16,11 @@ import (
 // runOnce runs a program to its end, with nothing in its environment but env.
 func runOnce(t *testing.T, bin string, env map[string]string, args ...string) (output string, code int) {
 	t.Helper()
+	return runWithin(t, patience, bin, env, args...)
+}
+
+func runWithin(t *testing.T, patience time.Duration, bin string, env map[string]string, args ...string) (output string, code int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, args...)
