@@ -136,7 +136,8 @@ func checkScan(ask exchange.ScanRequest) error {
 	return nil
 }
 
-// Sweep removes keys that no row can have. All others stay, whatever the request says: what a row has, the lanes remove in their order.
+// Sweep removes keys under a table's prefix that no row can have. That none can, the poller has to know: whether a text is a primary key is
+// decided by the types of its columns. Keys that are not under the prefix stay, whatever the request says.
 func (h *Handler) Sweep(ctx context.Context, ask exchange.SweepRequest) (exchange.SweepResponse, error) {
 	if err := h.checkSweep(ask); err != nil {
 		return exchange.SweepResponse{}, err
@@ -147,7 +148,7 @@ func (h *Handler) Sweep(ctx context.Context, ask exchange.SweepRequest) (exchang
 	}
 	keys := make([]string, 0, len(ask.Keys))
 	for _, key := range ask.Keys {
-		if inverter.Impossible(string(key)) {
+		if inverter.Under(string(key)) {
 			keys = append(keys, string(key))
 		}
 	}

@@ -240,7 +240,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	runner := &backfill.Runner{
 		Conn: l.rows.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
 		Limits: l.config.Backfill.Limits, Pages: pages, Recent: l.recent, Refetch: refetch,
-		Note: l.note, Told: l.operator.told, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
+		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}
 	if l.config.Fence {
 		runner.Keys = sink.Keys{Client: l.client, Config: l.config.Sink.Config}

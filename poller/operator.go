@@ -85,6 +85,14 @@ func (o *operator) told(t backfill.Told) {
 	}
 }
 
+// filled says whether all rows of a table have come.
+func (o *operator) filled(t change.Table) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.fills[t]
+	return f != nil && f.State == change.BackfillDone
+}
+
 // filling is one table's backfill with its pace.
 type filling struct {
 	operate.Backfill
@@ -382,6 +390,9 @@ func newCheck(ask operate.VerifyRequest, l *life, tables []change.Table) *check 
 	for _, t := range tables {
 		name := t.String()
 		names = append(names, name)
+		if !l.operator.filled(t) {
+			c.notes[name] = append(c.notes[name], "not all of its rows were read: keys may be missing that are still to come, see poller backfill list")
+		}
 		plan := l.tables.plan.Tables[name]
 		if plan.Incomparable != "" {
 			c.notes[name] = append(c.notes[name], "values are not compared: "+plan.Incomparable)

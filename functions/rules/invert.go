@@ -77,10 +77,10 @@ func (v *Inverter) Of(key string) (is Inverse, ours bool) {
 	return is, true
 }
 
-// Impossible says that no row can have the key although it is under a table's prefix.
-func (v *Inverter) Impossible(key string) bool {
+// Under says that the key is under the prefix of a table whose keys can be turned back.
+func (v *Inverter) Under(key string) bool {
 	is, ours := v.Of(key)
-	return ours && !is.Irreversible && is.PrimaryKey == ""
+	return ours && !is.Irreversible
 }
 
 // cut takes the text of the primary key out of a key. There is one way at most: the places share one text, so that the length of the

@@ -171,7 +171,8 @@ func TestBackfillSurvivesKills(t *testing.T) {
 	const rows = 60_000
 	r.stock(rows, 100)
 	r.start()
-	r.wantEqual(patience, "products", "orders")
+	r.wantEqual(2*patience, "products", "orders")
+	r.wantBackfilled("public.products", "public.orders")
 	r.redis.Del(t.Context(), "sequin:products:1", fmt.Sprintf("sequin:products:%d", rows))
 	r.wantCommand("backfill", "products", "--detach")
 	for kill := range 4 {
@@ -218,10 +219,11 @@ func TestBackfillPausedResumedCancelled(t *testing.T) {
 	r := newShop(t)
 	r.pollExtra["POLLER_AUDIT_RATE"] = "0"
 	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "5000", "1"
-	r.stock(30_000, 100)
+	r.stock(8000, 100)
 	r.start()
 	r.wantEqual(patience, "products", "orders")
-	last := "sequin:products:30000"
+	r.wantBackfilled("public.products", "public.orders")
+	last := "sequin:products:8000"
 	r.redis.Del(t.Context(), last)
 	r.wantCommand("backfill", "products", "--detach")
 	r.wantCommand("backfill", "pause", "products")

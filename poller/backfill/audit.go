@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"freshet/poller/row"
+	"freshet/shared/exchange"
 	"freshet/shared/logging"
 )
 
@@ -80,15 +82,18 @@ func (a *auditing) choose(ctx context.Context, r *Runner) (*row.Layout, error) {
 		}
 	}
 	var all int64
-	for _, rows := range a.sizes {
-		all += rows
+	var filled []string
+	for name, rows := range a.sizes {
+		if r.Filled(r.Layouts[name].Table) {
+			all, filled = all+rows, append(filled, name)
+		}
 	}
 	if all == 0 {
 		return nil, nil
 	}
 	at := rand.Int64N(all)
-	for name, rows := range a.sizes {
-		if at -= rows; at < 0 {
+	for _, name := range filled {
+		if at -= a.sizes[name]; at < 0 {
 			return r.Layouts[name], nil
 		}
 	}
@@ -146,6 +151,10 @@ func (a *auditing) someKeys(ctx context.Context, r *Runner) error {
 		return nil
 	}
 	if piece, ok := a.piece(); ok {
+		piece.Keys = slices.DeleteFunc(piece.Keys, func(k exchange.FoundKey) bool {
+			l := r.Layouts[k.Table]
+			return l == nil || !r.Filled(l.Table)
+		})
 		return a.takeKeys(ctx, r, piece)
 	}
 	if over, _ := a.scan.ended(); over { // why it ended, the lanes find out too

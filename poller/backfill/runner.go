@@ -53,6 +53,8 @@ type Runner struct {
 	Keys Keys
 	// Note stores a table's progress once it is settled; kept, when not nil, is called when the sink has it.
 	Note func(t change.Table, b change.Backfill, kept func())
+	// Filled says whether all rows of a table have come, so that a missing key is damage. The audit looks at no other table.
+	Filled func(change.Table) bool
 	// Told is told how a table's backfill goes on. May be nil.
 	Told func(Told)
 	// Read is told of the rows of each page read.

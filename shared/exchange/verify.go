@@ -64,9 +64,9 @@ type FoundKey struct {
 	PrimaryKey string `json:"primary_key,omitempty"`
 }
 
-// SweepRequest removes keys that no row can have, whatever happens to the rows: they have not the form of the table's keys. The sink
-// refuses it when the session or the rules are others now (409, ReasonFenced or ReasonRules), and leaves alone keys that are not under the
-// table's prefix.
+// SweepRequest removes keys that no row can have, whatever happens to the rows: they have not the form of the table's keys, or what stands in
+// the place of the primary key is not how Postgres writes one. The sink refuses it when the session or the rules are others now (409, ReasonFenced or
+// ReasonRules), and leaves alone keys that are not under the table's prefix.
 type SweepRequest struct {
 	Sink    string     `json:"sink"`
 	Session string     `json:"session"`
