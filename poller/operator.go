@@ -397,8 +397,8 @@ func newCheck(ask operate.VerifyRequest, l *life, tables []change.Table) *check 
 		if plan.Incomparable != "" {
 			c.notes[name] = append(c.notes[name], "values are not compared: "+plan.Incomparable)
 		}
-		if plan.Irreversible != "" {
-			c.notes[name] = append(c.notes[name], "keys without rows are not looked for: "+plan.Irreversible)
+		if why := backfill.Irreversible(l.tables.layouts[name], l.tables.plan); why != "" {
+			c.notes[name] = append(c.notes[name], "keys without rows are not looked for: "+why)
 		}
 	}
 	c.Verification = backfill.NewVerification(names, ask.Sample, ask.Repair)

@@ -1,6 +1,7 @@
 package backfill_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -30,4 +31,22 @@ func BenchmarkRunner(b *testing.B) {
 		s.restart()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+}
+
+// The time that it takes to find out about a thousand keys of Redis, all of which have a row.
+func BenchmarkLookup(b *testing.B) {
+	s := newStage(b, `CREATE TABLE items (id bigint PRIMARY KEY, name text); INSERT INTO items SELECT n, 'Item number ' || n FROM generate_series(1, 200000) n`)
+	s.Exec("VACUUM ANALYZE items")
+	layout, conn := s.layout("items"), s.connect().PgConn()
+	texts := make([]string, 1000)
+	for i := range texts {
+		texts[i] = strconv.Itoa(1 + i*197)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if n, err := backfill.LookUp(b.Context(), conn, layout, texts); err != nil || n != len(texts) {
+			b.Fatal(n, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(texts)), "ns/key")
 }

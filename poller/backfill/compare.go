@@ -82,6 +82,9 @@ func (w *verifying) compare(ctx context.Context, r *Runner, t *compared, page *P
 		t.Match, t.Missing, t.Stale = t.Match+o.tally.Match, t.Missing+o.tally.Missing, t.Stale+o.tally.Stale
 		t.Orphan, t.Absent = t.Orphan+o.tally.Orphan, t.Absent+o.tally.Absent
 		t.Rows += int64(len(page.Rows) - len(o.touched))
+		if w.remembers {
+			w.seen.add(page.Layout, page.Rows)
+		}
 		if cursor != nil {
 			t.cursor = cursor
 		}
@@ -237,7 +240,7 @@ func (w *verifying) startScan(ctx context.Context, r *Runner) {
 	var layouts []*row.Layout
 	w.mu.Lock()
 	for _, name := range w.order {
-		if l := r.Layouts[name]; l != nil && r.Plan.Tables[name].Irreversible == "" {
+		if l := r.Layouts[name]; l != nil && Irreversible(l, r.Plan) == "" {
 			layouts = append(layouts, l)
 			t := w.tables[name]
 			t.Keys, t.Undecided = 0, 0
@@ -263,6 +266,14 @@ func (w *verifying) piece() (piece exchange.ScanResponse, ok bool) {
 
 // takeKeys sorts out keys. Those without a row are looked at in their lanes, since a delete may be on its way to them.
 func (w *verifying) takeKeys(ctx context.Context, r *Runner, piece exchange.ScanResponse) error {
+	w.mu.Lock()
+	for i, k := range piece.Keys {
+		if t := w.tables[k.Table]; t != nil && w.seen.has(k.Table, k.PrimaryKey) {
+			piece.Keys[i].Table = "" // its row was there
+			t.Keys++
+		}
+	}
+	w.mu.Unlock()
 	all, err := w.scan.judge(ctx, r, piece, w.chosen)
 	if errors.Is(err, errLocked) {
 		w.later = &piece

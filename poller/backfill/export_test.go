@@ -1,5 +1,13 @@
 package backfill
 
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freshet/poller/row"
+)
+
 // Oldest is the page that waits longest, nil when none does.
 func (p *Pages) Oldest() *Page {
 	p.mu.Lock()
@@ -8,4 +16,25 @@ func (p *Pages) Oldest() *Page {
 		return nil
 	}
 	return p.pages[0]
+}
+
+// LookUp says how many of these keys have a row.
+func LookUp(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, texts []string) (found int, err error) {
+	k, err := newLookup(ctx, conn, l)
+	if err != nil {
+		return 0, err
+	}
+	suspects := make([]*suspect, len(texts))
+	for i := range suspects {
+		suspects[i] = &suspect{}
+	}
+	if _, err := k.find(ctx, conn, suspects, texts); err != nil {
+		return 0, err
+	}
+	for _, s := range suspects {
+		if s.fate == alive {
+			found++
+		}
+	}
+	return found, nil
 }

@@ -115,6 +115,9 @@ func (f *fill) reached(r *Runner, progress change.Backfill, last bool) {
 		progress.State, progress.Cursor = change.BackfillSweeping, nil
 		f.whole = true
 	default:
+		if why := Irreversible(f.layout, r.Plan); f.settled.Sweep && why != "" {
+			r.Log.Warn("keys without rows may stay", logging.Table, f.layout.Table.String(), "why", why)
+		}
 		progress = f.done(r, progress)
 	}
 	f.settled = progress
@@ -194,7 +197,7 @@ func nextLimit(limit int, page *Page, aim int) int {
 
 // sweeps says whether the table's keys are to be looked through, and can be.
 func (r *Runner) sweeps(f *fill) bool {
-	return f.settled.Sweep && r.Keys != nil && r.Plan.Tables[f.layout.Table.String()].Irreversible == ""
+	return f.settled.Sweep && r.Keys != nil && Irreversible(f.layout, r.Plan) == ""
 }
 
 // settleFills moves tables on whose rows are all settled.

@@ -129,6 +129,14 @@ func (r *Runner) Do(ctx context.Context, f func()) error {
 // Refresh has what Recent remembers pruned soon, because something waits for it.
 func (r *Runner) Refresh() { offer(r.asked) }
 
+// Irreversible says why a table's keys cannot be turned back into primary keys, so that those without a row cannot be found; empty when they can.
+func Irreversible(l *row.Layout, plan exchange.Plan) string {
+	if why := plan.Tables[l.Table.String()].Irreversible; why != "" || l.Reversible() {
+		return why
+	}
+	return "a column of the primary key has a type whose text in a key is not its text in Postgres, such as an array or jsonb"
+}
+
 // wake has the runner look again whether a walk is ready.
 func (r *Runner) wake() { offer(r.free) }
 

@@ -52,8 +52,11 @@ func (r *Runner) leaveSweep(f *fill) {
 }
 
 func (s *sweep) ready() bool {
+	s.mu.Lock()
+	settled := s.inFlight == 0
+	s.mu.Unlock()
 	over, _ := s.scan.ended()
-	return over || len(s.fills) == 0 || s.later != nil || len(s.scan.pieces) > 0
+	return over && settled || len(s.fills) == 0 || s.later != nil || len(s.scan.pieces) > 0
 }
 
 func (s *sweep) step(ctx context.Context, r *Runner) (over bool, err error) {

@@ -137,14 +137,16 @@ const mostTries = 5
 // verifying is a runner's work on a Verification.
 type verifying struct {
 	*Verification
-	source   source
-	cursor   []string
-	limit    int
-	last     bool // the table's last page was read
-	scan     *scan
-	later    *exchange.ScanResponse
-	inFlight int       // pages; guarded by Verification.mu
-	patient  time.Time // rows that were touched are not looked at before; guarded by Verification.mu
+	source    source
+	cursor    []string
+	limit     int
+	last      bool // the table's last page was read
+	seen      seen // the keys of rows that were compared, where remembers says so
+	remembers bool
+	scan      *scan
+	later     *exchange.ScanResponse
+	inFlight  int       // pages; guarded by Verification.mu
+	patient   time.Time // rows that were touched are not looked at before; guarded by Verification.mu
 }
 
 // touchedPause is how long rows are left alone that a transaction has touched which nobody sees yet. It takes microseconds, unless a standby is
@@ -161,7 +163,7 @@ func (w *verifying) lookLater(r *Runner, t *compared, q look) {
 
 // Verify has the runner work on a verification. Call it within Do.
 func (r *Runner) Verify(v *Verification) {
-	w := &verifying{Verification: v}
+	w := &verifying{Verification: v, remembers: true}
 	v.mu.Lock()
 	for v.at = 0; v.at < len(v.order) && v.tables[v.order[v.at]].whole; v.at++ {
 	}
@@ -186,16 +188,15 @@ func (w *verifying) begin() {
 func (w *verifying) ready() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	settled := w.inFlight == 0 && !w.listed()
 	switch {
 	case w.over, w.at < len(w.order) && !w.last, w.later != nil, w.due():
 		return true
-	case w.inFlight == 0 && !w.listed():
-		return true
-	case w.scan == nil:
-		return false
+	case w.at < len(w.order), w.scan == nil:
+		return settled
 	}
 	over, _ := w.scan.ended()
-	return over || len(w.scan.pieces) > 0
+	return over && settled || len(w.scan.pieces) > 0
 }
 
 // due says that some rows are to be looked at again now. Called with the lock.

@@ -37,6 +37,14 @@ type Field struct {
 	Type *Type
 }
 
+// Plain says that the text of a value is also the text of its JSON value.
+func (t *Type) Plain() bool { return t.Kind == Text || t.Kind == Number }
+
+// Scalar says that Postgres can read the text of a value's JSON value as the value again.
+func (t *Type) Scalar() bool {
+	return t.Plain() || t.Kind == Bool || t.Kind == Timestamp || t.Kind == TimestampTZ
+}
+
 // Append adds the JSON value for the text of a value that is not null. It always adds one valid JSON value; when the
 // text, or a part of it, does not look like its type, that part is added as a string and ok is false.
 //

@@ -17,6 +17,16 @@ func KeyOf(bytes []byte) (texts []string) {
 	return texts
 }
 
+// Reversible says whether the primary key can be read back from the name of a key.
+func (l *Layout) Reversible() bool {
+	for _, at := range l.key {
+		if !l.types[at].Scalar() {
+			return false
+		}
+	}
+	return true
+}
+
 // KeyPart is the text that part i of the primary key has in the name of a key: that of its JSON value. ok is false when the value has none,
 // or cannot be read as its type.
 func (l *Layout) KeyPart(i int, text string) (part string, ok bool) {
@@ -32,6 +42,31 @@ func (l *Layout) KeyPart(i int, text string) (part string, ok bool) {
 	default:
 		return value.Raw, true
 	}
+}
+
+// AppendKeyName writes the primary key as it stands in the name of a key, its parts joined by hyphens. It reads the parts from Key.Bytes. ok
+// is false when a part has no text.
+func (l *Layout) AppendKeyName(dst, bytes []byte) (name []byte, ok bool) {
+	const seed = 8
+	i := 0
+	for rest := bytes[seed:]; len(rest) > 0; i++ {
+		n := binary.LittleEndian.Uint32(rest)
+		text := rest[4 : 4+n]
+		rest = rest[4+n:]
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		if l.types[l.key[i]].Plain() {
+			dst = append(dst, text...)
+			continue
+		}
+		part, ok := l.KeyPart(i, string(text))
+		if !ok {
+			return dst, false
+		}
+		dst = append(dst, part...)
+	}
+	return dst, true
 }
 
 // KeyTypes are the types of the primary key's parts, by OID.
