@@ -78,7 +78,7 @@ func BenchmarkHandler_Apply(b *testing.B) {
 
 func BenchmarkServer_Batch(b *testing.B) {
 	h, c := benchmark(b, nowhere{}, func(*functions.Config) {})
-	server := functions.New(h, c, slog.New(slog.DiscardHandler))
+	server := functions.NewServer(h, c, slog.New(slog.DiscardHandler))
 	text := body()
 	for b.Loop() {
 		w := httptest.NewRecorder()

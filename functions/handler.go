@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"freshet/functions/effect"
@@ -20,6 +19,8 @@ type Store interface {
 	Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error)
 	// Apply does the whole batch; duplicate says that it was done before. The batch is the caller's again afterwards.
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
+	// Read answers what each key holds now, nil where there is nothing.
+	Read(ctx context.Context, keys []string) ([]*string, error)
 	// Check reports what is in the way of this sink.
 	Check(ctx context.Context, sink string) problem.List
 	// Ready answers nil when writing is possible.
@@ -28,9 +29,10 @@ type Store interface {
 
 // Handler is what the function does, whatever carries the requests. It is safe for concurrent use.
 type Handler struct {
-	rules *rules.Rules
-	store Store
-	works sync.Pool
+	rules     *rules.Rules
+	store     Store
+	transform Transform
+	works     sync.Pool
 }
 
 // NewHandler connects rules and store.
@@ -46,6 +48,8 @@ type Manner struct {
 	DryRun bool
 	// Unfenced applies the batch as it is, even when it has a fence: an operator's word is final.
 	Unfenced bool
+	// Against has a dry run show what the store has now beside each command.
+	Against bool
 }
 
 // work is what one request needs and the next can use again.
@@ -59,6 +63,7 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 	w := h.works.Get().(*work)
 	defer func() {
 		w.Batch.Reset()
+		w.Transform = nil
 		h.works.Put(w)
 	}()
 	if !how.Unfenced && b.Fence != nil {
@@ -67,13 +72,13 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 		}
 		w.Fence = b.Fence
 	}
+	w.Transform = h.transform.during(ctx)
+	if how.DryRun {
+		return h.preview(ctx, w, b.Messages, how.Against)
+	}
 	receipt, err := w.render(b.Messages)
 	if err != nil {
 		return exchange.Receipt{}, err
-	}
-	if how.DryRun {
-		receipt.Commands = commands(&w.Batch)
-		return receipt, nil
 	}
 	duplicate, err := h.store.Apply(ctx, &w.Batch)
 	if err != nil {
@@ -97,10 +102,15 @@ func (w *work) render(messages []change.Message) (r exchange.Receipt, err error)
 			r.Filtered++
 		}
 	}
+	w.count(&r)
+	return r, nil
+}
+
+// count adds what becomes of the keys.
+func (w *work) count(r *exchange.Receipt) {
 	r.Written, r.Deleted = w.Counts()
 	r.Deleted += len(w.Clears)
 	r.Duplicate = w.Overtaken
-	return r, nil
 }
 
 // explain says which message it was.
@@ -112,22 +122,6 @@ func explain(err error, i int) error {
 	cause := *poison.Cause
 	cause.Why = fmt.Sprintf("message %d: %s", i, cause.Why)
 	return &rules.Poison{Table: poison.Table, Column: poison.Column, Cause: &cause}
-}
-
-// commands shows the effects to people. The strings are copies, since those of a batch do not outlive it.
-func commands(b *effect.Batch) []exchange.Command {
-	all := make([]exchange.Command, 0, len(b.Clears)+len(b.Writes))
-	for _, prefix := range b.Clears {
-		all = append(all, exchange.Command{Command: "DEL PREFIX", Key: strings.Clone(prefix)})
-	}
-	for _, w := range b.Writes {
-		c := exchange.Command{Command: "DEL", Key: strings.Clone(w.Key)}
-		if !w.Delete {
-			c.Command, c.Value, c.ExpireMS = "SET", strings.Clone(w.Value), w.ExpireMS
-		}
-		all = append(all, c)
-	}
-	return all
 }
 
 // Open begins a session, if the rules can serve its tables.
@@ -142,13 +136,17 @@ func (h *Handler) Open(ctx context.Context, ask exchange.OpenRequest) (exchange.
 	return h.store.Open(ctx, ask, plan)
 }
 
-// Check reports what is in the way of this sink.
-func (h *Handler) Check(ctx context.Context, sink string) (exchange.Check, error) {
-	if !validSink(sink) {
-		return exchange.Check{}, wrongSink(sink)
+// Check reports what is in the way of this sink, and of these tables under the rules.
+func (h *Handler) Check(ctx context.Context, ask exchange.CheckRequest) (exchange.Check, error) {
+	if !validSink(ask.Sink) {
+		return exchange.Check{}, wrongSink(ask.Sink)
+	}
+	found := h.rules.Doubts()
+	if len(ask.Tables) > 0 {
+		_, found = h.rules.Examine(ask.Tables)
 	}
 	report := exchange.Check{Findings: []problem.Details{}}
-	for _, p := range h.store.Check(ctx, sink) {
+	for _, p := range append(found, h.store.Check(ctx, ask.Sink)...) {
 		report.Findings = append(report.Findings, p.Details(0, ""))
 	}
 	return report, nil

@@ -31,8 +31,8 @@ type server struct {
 	bodies  sync.Pool
 }
 
-// New serves the handler over HTTP. Every error is application/problem+json.
-func New(h *Handler, c Config, log *slog.Logger) http.Handler {
+// NewServer serves the handler over HTTP. Every error is application/problem+json.
+func NewServer(h *Handler, c Config, log *slog.Logger) http.Handler {
 	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics()}
 	s.bodies.New = func() any { return new(bytes.Buffer) }
 	e := echo.New()
@@ -42,6 +42,7 @@ func New(h *Handler, c Config, log *slog.Logger) http.Handler {
 	e.POST("/", s.batch)
 	e.POST(exchange.RouteSessions, s.session)
 	e.GET(exchange.RouteCheck, s.check)
+	e.POST(exchange.RouteCheck, s.checkTables)
 	e.GET(exchange.RouteHealth, s.alive)
 	e.GET(exchange.RouteReady, s.ready)
 	e.GET(exchange.RouteMetrics, echo.WrapHandler(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})))
@@ -89,7 +90,7 @@ func (s *server) batch(c echo.Context) error {
 
 // apply reads the body and settles it. The buffer goes back when nothing points into it any more.
 func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err error) {
-	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
+	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off", Against: c.QueryParam(exchange.QueryAgainst) == "1"}
 	body := s.bodies.Get().(*bytes.Buffer)
 	defer s.bodies.Put(body)
 	if err := s.read(c, body); err != nil {
@@ -149,7 +150,23 @@ func (s *server) session(c echo.Context) error {
 }
 
 func (s *server) check(c echo.Context) error {
-	report, err := s.Check(c.Request().Context(), c.QueryParam("sink"))
+	return s.report(c, exchange.CheckRequest{Sink: c.QueryParam("sink")})
+}
+
+func (s *server) checkTables(c echo.Context) error {
+	var body bytes.Buffer
+	if err := s.read(c, &body); err != nil {
+		return err
+	}
+	var ask exchange.CheckRequest
+	if err := json.Unmarshal(body.Bytes(), &ask); err != nil {
+		return malformed("this checks no tables", err.Error())
+	}
+	return s.report(c, ask)
+}
+
+func (s *server) report(c echo.Context, ask exchange.CheckRequest) error {
+	report, err := s.Check(c.Request().Context(), ask)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ type Write struct {
 	Key    string
 	Value  string
 	Delete bool
+	// IfThere writes the value only when the key is there. Without an expiry of its own it keeps the key's.
+	IfThere bool
 	// ExpireMS is how long the key lives, in milliseconds; zero is for ever.
 	ExpireMS int64
 }
@@ -48,19 +50,39 @@ func (b *Batch) Set(key []byte, value string, expireMS int64) {
 	b.put(key, Write{Value: value, ExpireMS: expireMS})
 }
 
+// Refresh makes value the content of key if the key is there. Key is copied, value is not.
+func (b *Batch) Refresh(key []byte, value string, expireMS int64) {
+	b.put(key, Write{Value: value, ExpireMS: expireMS, IfThere: true})
+}
+
 // Delete removes key. Key is copied.
 func (b *Batch) Delete(key []byte) { b.put(key, Write{Delete: true}) }
 
 func (b *Batch) put(key []byte, w Write) {
 	if i, known := b.at[string(key)]; known {
-		w.Key = b.Writes[i].Key
-		b.Writes[i] = w
+		b.Writes[i] = b.Writes[i].then(w)
 		b.Overtaken++
 		return
 	}
 	w.Key = b.keep(key)
 	b.index(w.Key, len(b.Writes))
 	b.Writes = append(b.Writes, w)
+}
+
+// then is what is left of w when next follows for the same key. What is written only when the key is there follows the write before it, which
+// has decided that.
+func (w Write) then(next Write) Write {
+	next.Key = w.Key
+	switch {
+	case !next.IfThere:
+		return next
+	case w.Delete:
+		return w
+	case next.ExpireMS == 0:
+		next.ExpireMS = w.ExpireMS
+	}
+	next.IfThere = w.IfThere
+	return next
 }
 
 func (b *Batch) index(key string, i int) {

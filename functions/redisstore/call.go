@@ -34,13 +34,17 @@ type kind int
 const (
 	plain kind = iota
 	expiring
+	refreshed // only when the key is there
 	deleted
+	kinds = iota
 )
 
 func kindOf(w *effect.Write) kind {
 	switch {
 	case w.Delete:
 		return deleted
+	case w.IfThere:
+		return refreshed
 	case w.ExpireMS > 0:
 		return expiring
 	}
@@ -50,7 +54,7 @@ func kindOf(w *effect.Write) kind {
 // fill lays the arguments out as fence.lua reads them. The writes must stay where they are until the call is over.
 func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool) {
 	c.args = append(c.args[:0], nil, nil, 1+len(writes), stateKey(f.Sink)) // the command and its script come first
-	var count [3]int
+	var count [kinds]int
 	for of := plain; of <= deleted; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
@@ -60,9 +64,9 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 		}
 	}
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
-	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], advance)
+	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], count[refreshed], advance)
 	c.args = append(c.args, fields...)
-	for of := plain; of <= expiring; of++ {
+	for of := plain; of <= refreshed; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
 				c.value(&writes[i])
@@ -82,7 +86,7 @@ func (c *call) after(f *fence) []byte {
 
 func (c *call) value(w *effect.Write) {
 	c.args = append(c.args, &w.Value)
-	if w.ExpireMS > 0 {
+	if w.ExpireMS > 0 || w.IfThere {
 		c.args = append(c.args, w.ExpireMS)
 	}
 }

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,15 +33,47 @@ func (s *Store) applyPlain(ctx context.Context, b *effect.Batch) error {
 
 // send answers the first error of any command.
 func (s *Store) send(ctx context.Context, writes []effect.Write) error {
-	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, w := range writes {
-			if w.Delete {
+			expire := time.Duration(w.ExpireMS) * time.Millisecond
+			switch {
+			case w.Delete:
 				p.Del(ctx, w.Key)
-			} else {
-				p.Set(ctx, w.Key, w.Value, time.Duration(w.ExpireMS)*time.Millisecond)
+			case w.IfThere:
+				p.SetArgs(ctx, w.Key, w.Value, redis.SetArgs{Mode: "XX", TTL: expire, KeepTTL: expire == 0})
+			default:
+				p.Set(ctx, w.Key, w.Value, expire)
 			}
 		}
 		return nil
 	})
-	return err
+	if !errors.Is(err, redis.Nil) {
+		return err
+	}
+	for _, c := range commands { // a key that is not there is no error, but one may hide behind it
+		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read answers what each key holds, nil where there is no string.
+func (s *Store) Read(ctx context.Context, keys []string) (values []*string, err error) {
+	for rest := keys; len(rest) > 0; {
+		n := min(pipelined, len(rest))
+		found, err := s.client.MGet(ctx, rest[:n]...).Result()
+		if err != nil {
+			return nil, s.trouble(err)
+		}
+		for _, f := range found {
+			if text, there := f.(string); there {
+				values = append(values, &text)
+			} else {
+				values = append(values, nil)
+			}
+		}
+		rest = rest[n:]
+	}
+	return values, nil
 }
