@@ -76,7 +76,7 @@ func parseJitter(p part) (int64, problem.List) {
 func (e *expiry) of(key []byte, r *view) (int64, error) {
 	ms := e.ms
 	if e.path.text != "" {
-		found := r.get(e.path)
+		found := r.get(&e.path)
 		if found.Type == gjson.Null {
 			return 0, nil // a row without one, or without the member
 		}

@@ -62,7 +62,7 @@ var operations = map[string]operation{
 
 // meets says whether the row of a message meets the condition.
 func (c *condition) meets(r *view) bool {
-	found := r.get(c.path)
+	found := r.get(&c.path)
 	if found.Type == gjson.Null { // what is missing is Null too
 		return c.op == "is_null"
 	}

@@ -17,7 +17,7 @@ type hole struct {
 }
 
 // few is how many columns a form reads without memory of its own.
-const few = 8
+const few = 4
 
 // add puts a hole behind what is there, then text.
 func (f *form) add(h hole, column, text string) {

@@ -236,7 +236,7 @@ type view struct {
 	whole string // the message, once a path has looked beyond the record
 }
 
-func (v *view) get(p path) gjson.Result {
+func (v *view) get(p *path) gjson.Result {
 	if p.within != "" {
 		return gjson.Get(v.m.Record, p.within)
 	}

@@ -30,7 +30,7 @@ type made struct {
 	err   error
 }
 
-// left is why a rule wrote nothing for a message.
+// left is why a rule wrote nothing for a message; only a preview asks.
 type left struct {
 	unwanted  bool       // the action does not reach the store
 	unmet     *condition // the row does not meet it
@@ -45,7 +45,6 @@ func (r *Renderer) Render(m *change.Message, out *effect.Batch) (kept bool, err 
 	if err := r.begin(m); err != nil {
 		return false, err
 	}
-	defer r.end()
 	for i := range r.table.rules {
 		touched, wrong := r.apply(&r.table.rules[i], m, out)
 		kept = kept || touched
@@ -53,6 +52,7 @@ func (r *Renderer) Render(m *change.Message, out *effect.Batch) (kept bool, err 
 			err = wrong
 		}
 	}
+	r.end()
 	return kept, err
 }
 
@@ -67,11 +67,15 @@ func (r *Renderer) begin(m *change.Message) (err error) {
 }
 
 // end lets go of the message: a Renderer outlives the request that it came with.
-func (r *Renderer) end() { r.view, r.made = view{}, made{} }
+func (r *Renderer) end() {
+	r.view.m, r.view.whole = nil, ""
+	if r.made.done {
+		r.made = made{}
+	}
+}
 
 // apply does what one rule says.
 func (r *Renderer) apply(t *tableRule, m *change.Message, out *effect.Batch) (touched bool, err error) {
-	r.left = left{}
 	if len(t.key.others) > 0 && m.Action == change.Update && (t.wanted.update || t.wanted.remove) {
 		touched = r.leave(t, m, out)
 	}
@@ -168,12 +172,13 @@ func (r *Renderer) Preview(m *change.Message, each func(rule string, alone *effe
 		each(r.Rules.of(m.Metadata.Of())[0].place, new(effect.Batch), "", err)
 		return
 	}
-	defer r.end()
 	for i := range r.table.rules {
+		r.left = left{}
 		var alone effect.Batch
 		_, err := r.apply(&r.table.rules[i], m, &alone)
 		each(r.table.rules[i].place, &alone, r.left.reason(m.Action), err)
 	}
+	r.end()
 }
 
 func (l left) reason(a change.Action) string {

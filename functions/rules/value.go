@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
@@ -20,14 +21,14 @@ type value struct {
 }
 
 // of is the value for a message: a string as its text, anything else as its JSON, digit by digit as it came.
-func (v value) of(r *view) (string, error) {
+func (v *value) of(r *view) (string, error) {
 	switch {
 	case v.shape != nil:
 		return v.fill(r), nil
 	case v.path.text == "record":
 		return r.m.Record, nil
 	}
-	found := r.get(v.path)
+	found := r.get(&v.path)
 	switch {
 	case !found.Exists():
 		return "", noValue(r.m.Metadata.Of(), v.path.text)
@@ -38,24 +39,24 @@ func (v value) of(r *view) (string, error) {
 }
 
 // fill writes the object of a map. What is not there is null.
-func (v value) fill(r *view) string {
+func (v *value) fill(r *view) string {
 	var buffer [few]string
 	values := v.shape.read(r.m.Record, buffer[:])
 	dst := make([]byte, 0, v.shape.size(values))
 	dst = append(dst, v.shape.text[0]...)
-	for i, h := range v.shape.holes {
+	for i := range v.shape.holes {
 		found := ""
-		if h.column >= 0 {
+		if h := &v.shape.holes[i]; h.column >= 0 {
 			found = values[h.column]
 		} else {
-			found = raw(r.get(h.path))
+			found = raw(r.get(&h.path))
 		}
 		if found == "" {
 			found = "null"
 		}
 		dst = append(append(dst, found...), v.shape.text[i+1]...)
 	}
-	return string(dst)
+	return unsafe.String(unsafe.SliceData(dst), len(dst)) // nobody writes to it any more
 }
 
 // size is about what a filled form needs.
