@@ -19,8 +19,8 @@ type Store interface {
 	Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error)
 	// Apply does the whole batch; duplicate says that it was done before. The batch is the caller's again afterwards.
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
-	// Read answers what each key holds now, nil where there is nothing.
-	Read(ctx context.Context, keys []string) ([]*string, error)
+	// Values answers what keys hold, nil where there is no string.
+	Values(ctx context.Context, keys []string) ([]*string, error)
 	// Check reports what is in the way of this sink.
 	Check(ctx context.Context, sink string) problem.List
 	// Ready answers nil when writing is possible.

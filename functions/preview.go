@@ -66,7 +66,7 @@ func (h *Handler) compare(ctx context.Context, r *exchange.Receipt) error {
 	for _, p := range r.Previews {
 		note(p.Commands)
 	}
-	values, err := h.store.Read(ctx, keys)
+	values, err := h.store.Values(ctx, keys)
 	if err != nil {
 		return err
 	}

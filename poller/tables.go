@@ -46,10 +46,21 @@ func shapes(ctx context.Context, q catalog.Querier, found []catalog.Table) (all 
 		if shape.Identity, shape.Shape, err = fingerprints(ctx, q, &types, f); err != nil {
 			return nil, err
 		}
+		if f.Identity == 'f' { // by any other identity, an update does not tell what it changed
+			shape.OldColumns = shape.Columns
+		}
+		for _, c := range f.Columns {
+			if freeText[types.Get(c.Type).Name] {
+				shape.TextColumns = append(shape.TextColumns, c.Name)
+			}
+		}
 		all = append(all, shape)
 	}
 	return all, nil
 }
+
+// freeText are the types whose text can hold anything.
+var freeText = map[string]bool{"text": true, "varchar": true, "bpchar": true, "name": true, "citext": true, "json": true, "jsonb": true}
 
 // fingerprints are of what the stream does not tell when it changes: the table itself and its key, and its columns with their types, down to
 // the attributes of composite ones.
@@ -118,6 +129,8 @@ func compare(ctx context.Context, q catalog.Querier, before []exchange.TableShap
 			return fmt.Errorf("%w: %s is another table now, or has another primary key", errAltered, was.Table())
 		case s.Shape != was.Shape:
 			return fmt.Errorf("%w: %s has other columns or types now", errAltered, was.Table())
+		case len(s.OldColumns) != len(was.OldColumns):
+			return fmt.Errorf("%w: %s has another replica identity now", errAltered, was.Table())
 		}
 	}
 	return nil

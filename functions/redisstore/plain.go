@@ -58,8 +58,8 @@ func (s *Store) send(ctx context.Context, writes []effect.Write) error {
 	return nil
 }
 
-// Read answers what each key holds, nil where there is no string.
-func (s *Store) Read(ctx context.Context, keys []string) (values []*string, err error) {
+// Values answers what keys hold, nil where there is no string.
+func (s *Store) Values(ctx context.Context, keys []string) (values []*string, err error) {
 	for rest := keys; len(rest) > 0; {
 		n := min(pipelined, len(rest))
 		found, err := s.client.MGet(ctx, rest[:n]...).Result()

@@ -482,7 +482,7 @@ func read(w *World) {
 	}
 	w.Set("k0", "")
 	w.Set("k2499", "\x00\xff")
-	values, err := w.Store.Read(context.Background(), keys)
+	values, err := w.Store.Values(context.Background(), keys)
 	if err != nil || len(values) != len(keys) {
 		w.Fatalf("got %d values, %v", len(values), err)
 	}

@@ -78,9 +78,13 @@ func (c *Client) Open(ctx context.Context, request exchange.OpenRequest) (respon
 	return response, c.decode(a, &response)
 }
 
-// Check asks the function about itself and its Redis.
-func (c *Client) Check(ctx context.Context, sink string) (check exchange.Check, a Answer) {
-	a = c.do(ctx, http.MethodGet, c.base+exchange.RouteCheck+"?sink="+url.QueryEscape(sink), nil, http.Header{})
+// Check asks the function about itself, its Redis, and what its rules make of some tables.
+func (c *Client) Check(ctx context.Context, request exchange.CheckRequest) (check exchange.Check, a Answer) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return check, held("cannot encode the check request", err.Error(), "")
+	}
+	a = c.do(ctx, http.MethodPost, c.base+exchange.RouteCheck, body, http.Header{})
 	return check, c.decode(a, &check)
 }
 
