@@ -11,6 +11,7 @@ import (
 	"freshet/functions/redisstore"
 	"freshet/functions/rules"
 	"freshet/shared/change"
+	"freshet/shared/logging"
 )
 
 // Function is the whole program: rules, Redis, HTTP.
@@ -49,12 +50,12 @@ func WithTransform(t Transform) Option { return func(o *options) { o.transform =
 // WithVersion names the version of the transform. With another one the values are others, and the tables are filled again.
 func WithVersion(v string) Option { return func(o *options) { o.version = v } }
 
-// WithLog has the function log there, in place of nowhere.
+// WithLog has the function log there, in place of its standard error.
 func WithLog(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 
 // New makes a function. It neither listens nor connects.
 func New(c Config, choices ...Option) (*Function, error) {
-	o := options{log: slog.New(slog.DiscardHandler)}
+	o := options{log: logging.New(os.Stderr, c.Logging)}
 	for _, choose := range choices {
 		choose(&o)
 	}

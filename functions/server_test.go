@@ -34,8 +34,9 @@ type fn struct {
 func settings(url string) functions.Config {
 	return functions.Config{
 		MaxBody: 1 << 20, Timeout: 10 * time.Second,
-		Rules: rules.Config{Key: "sequin:{table_name}:{primary_key}", Value: "record", Actions: []string{"insert", "update", "delete"}},
-		Redis: redisstore.Config{RedisURL: config.Secret(url), RedisPort: 6379, RedisTimeout: 5 * time.Second},
+		Rules:   rules.Config{Key: "sequin:{table_name}:{primary_key}", Value: "record", Actions: []string{"insert", "update", "delete"}},
+		Logging: functions.Logging{LogFormat: "text", LogLevel: slog.LevelError + 1},
+		Redis:   redisstore.Config{RedisURL: config.Secret(url), RedisPort: 6379, RedisTimeout: 5 * time.Second},
 	}
 }
 
