@@ -326,22 +326,13 @@ func overlay(changes, record string) string {
 	return changes[:strings.LastIndexByte(changes, '}')] + "," + record[strings.IndexByte(record, '{')+1:]
 }
 
-// columnsOf are the columns that make the key, in the order of the table's.
-func (k *tableKey) columnsOf(of map[string]bool) {
-	for _, column := range k.columns {
-		of[column] = true
-	}
-}
-
-// inOrder lists the columns of a set as the table has them; those that it does not have come last.
+// inOrder lists the columns of a set as the table has them. Without the table's, they are in the order of their names.
 func inOrder(set map[string]bool, table []string) (all []string) {
+	if len(table) == 0 {
+		return slices.Sorted(maps.Keys(set))
+	}
 	for _, column := range table {
 		if set[column] {
-			all = append(all, column)
-		}
-	}
-	for _, column := range slices.Sorted(maps.Keys(set)) {
-		if !slices.Contains(table, column) {
 			all = append(all, column)
 		}
 	}

@@ -58,12 +58,13 @@ func (r *Renderer) Render(m *change.Message, out *effect.Batch) (kept bool, err 
 
 // begin makes r ready for the rules of m.
 func (r *Renderer) begin(m *change.Message) (err error) {
-	r.view.m = m
-	if r.table != nil && r.table.serves(&m.Metadata) {
-		return nil
+	if r.table == nil || !r.table.serves(&m.Metadata) {
+		if r.table, err = r.Rules.tableRules(&m.Metadata); err != nil {
+			return err
+		}
 	}
-	r.table, err = r.Rules.tableRules(&m.Metadata)
-	return err
+	r.view.m = m
+	return nil
 }
 
 // end lets go of the message: a Renderer outlives the request that it came with.
