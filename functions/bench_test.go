@@ -121,12 +121,46 @@ func BenchmarkServer_Batch(b *testing.B) {
 }
 
 func BenchmarkStore_Apply(b *testing.B) {
+	h, batch := opened(b)
+	for b.Loop() {
+		batch.Fence.Seq++
+		if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perRow(b)
+}
+
+// Comparing must not take longer than writing.
+func BenchmarkStore_Verify(b *testing.B) {
+	for _, there := range []bool{true, false} {
+		b.Run(map[bool]string{true: "match", false: "missing"}[there], func(b *testing.B) {
+			h, batch := opened(b)
+			if there {
+				batch.Fence.Seq++
+				if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				c, err := h.Verify(context.Background(), batch, functions.Manner{})
+				if err != nil || (c.Match == rows) != there {
+					b.Fatalf("%+v %v", c, err)
+				}
+			}
+			perRow(b)
+		})
+	}
+}
+
+// opened is a session over a Redis, and a batch of its lane 0.
+func opened(b *testing.B) (*functions.Handler, change.Batch) {
 	r := redistest.New(b)
 	store, err := redisstore.New(settings(r.URL).Redis)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer store.Close()
+	b.Cleanup(func() { store.Close() })
 	h, _ := benchmark(b, store, func(*functions.Config) {})
 	ask := exchange.OpenRequest{Session: "s", Lanes: 1, Source: change.Source{System: "1", Database: "d"}}
 	if _, err := h.Open(context.Background(), ask); err != nil {
@@ -137,11 +171,5 @@ func BenchmarkStore_Apply(b *testing.B) {
 		b.Fatal(err)
 	}
 	batch.Fence = &change.Fence{Session: "s"}
-	for b.Loop() {
-		batch.Fence.Seq++
-		if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	perRow(b)
+	return h, batch
 }

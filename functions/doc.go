@@ -3,6 +3,7 @@
 //
 //	server.go      HTTP: routes, limits, problems
 //	handler.go     what happens to a batch: rules, store, receipt
+//	verify.go      the same rules the other way: what is missing, stale or without a row
 //	rules/         which rows, which key, which value
 //	effect/        what a batch does to keys, one write a key
 //	redisstore/    Redis: the fence, the state of a sink, truncates, checks

@@ -21,6 +21,13 @@ type Store interface {
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
 	// Values answers what keys hold, nil where there is no string.
 	Values(ctx context.Context, keys []string) ([]*string, error)
+	// Compare says how the key of each write stands, in their order, and changes nothing. With a fence it then wants the state to be exactly
+	// where the fence is.
+	Compare(ctx context.Context, b *effect.Batch) ([]effect.Standing, error)
+	// Scan answers the next keys, those that begin with prefix, and the cursor behind them, which is empty at the end.
+	Scan(ctx context.Context, ask exchange.ScanRequest, prefix string) (keys []string, cursor string, err error)
+	// Sweep deletes these keys of the request, if its session is the sink's.
+	Sweep(ctx context.Context, ask exchange.SweepRequest, keys []string) (deleted int, err error)
 	// Check reports what is in the way of this sink.
 	Check(ctx context.Context, sink string) problem.List
 	// Ready answers nil when writing is possible.
@@ -80,12 +87,13 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
+	receipt.Rules = h.rules.Hash()
 	duplicate, err := h.store.Apply(ctx, &w.Batch)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
 	if duplicate {
-		return exchange.Receipt{Duplicate: len(b.Messages)}, nil
+		return exchange.Receipt{Duplicate: len(b.Messages), Rules: receipt.Rules}, nil
 	}
 	return receipt, nil
 }

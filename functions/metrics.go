@@ -14,6 +14,8 @@ type Metrics struct {
 	registry *prometheus.Registry
 	batches  *prometheus.CounterVec
 	messages *prometheus.CounterVec
+	compared *prometheus.CounterVec
+	swept    prometheus.Counter
 	bytes    prometheus.Counter
 	apply    prometheus.Histogram
 	request  *prometheus.HistogramVec
@@ -32,11 +34,15 @@ func NewMetrics() *Metrics {
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "freshet_fn_messages_total", Help: "Messages of settled batches by their fate: written, deleted, filtered, dead, duplicate.",
 		}, []string{"fate"}),
+		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_fn_compared_total", Help: "Keys compared with their rows, by what came of it: match, missing, stale, orphan, absent; poison counts messages that cannot be written.",
+		}, []string{"result"}),
+		swept:   prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_fn_swept_total", Help: "Keys removed that no row can have."}),
 		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_fn_batch_bytes_total", Help: "Bytes of the bodies of batches."}),
 		apply:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_fn_apply_seconds", Help: "Time from a parsed batch to its outcome, mostly that of Redis.", Buckets: seconds}),
 		request: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "freshet_fn_request_seconds", Help: "Time of a whole request, reading the body included.", Buckets: seconds}, []string{"route"}),
 	}
-	m.registry.MustRegister(m.batches, m.messages, m.bytes, m.apply, m.request,
+	m.registry.MustRegister(m.batches, m.messages, m.compared, m.swept, m.bytes, m.apply, m.request,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -49,6 +55,16 @@ func (m *Metrics) settled(r exchange.Receipt) {
 		n    int
 	}{{"written", r.Written}, {"deleted", r.Deleted}, {"filtered", r.Filtered}, {"dead", r.Dead}, {"duplicate", r.Duplicate}} {
 		m.messages.WithLabelValues(of.fate).Add(float64(of.n))
+	}
+}
+
+// verified counts a comparison.
+func (m *Metrics) verified(c exchange.Comparison) {
+	for _, of := range []struct {
+		result string
+		n      int
+	}{{"match", c.Match}, {"missing", c.Missing}, {"stale", c.Stale}, {"orphan", c.Orphan}, {"absent", c.Absent}, {"poison", c.Poison}} {
+		m.compared.WithLabelValues(of.result).Add(float64(of.n))
 	}
 }
 

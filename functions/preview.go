@@ -39,6 +39,7 @@ func (h *Handler) preview(ctx context.Context, w *work, messages []change.Messag
 		}
 	}
 	w.count(&r)
+	r.Rules = h.rules.Hash()
 	r.Commands = commands(&w.Batch)
 	if against {
 		err = h.compare(ctx, &r)

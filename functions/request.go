@@ -28,6 +28,14 @@ var sinkName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,63}$`)
 func validSink(name string) bool { return name == "" || sinkName.MatchString(name) }
 
 func checkFence(f *change.Fence) error {
+	if f.Seq == 0 {
+		return uncountable(f)
+	}
+	return checkPlace(f)
+}
+
+// checkPlace is checkFence for a fence that only says where the lane is: at 0 before its first batch.
+func checkPlace(f *change.Fence) error {
 	switch {
 	case !validSink(f.Sink):
 		return wrongSink(f.Sink)
@@ -35,17 +43,23 @@ func checkFence(f *change.Fence) error {
 		return malformed("the fence names no session", `"fence.session" is missing`)
 	case f.Lane < 0:
 		return malformed("the fence names no lane", fmt.Sprintf(`"fence.lane" is %d; lanes are counted from 0`, f.Lane))
-	case f.Seq == 0 || f.Seq > mostExact || len(f.After) > mostLanes || slices.ContainsFunc(f.After, func(n uint64) bool { return n > mostExact }):
-		return malformed("the fence cannot be counted", fmt.Sprintf(`"fence.seq" is %d and "fence.after" is %d; batches are counted from 1`, f.Seq, f.After))
+	case f.Seq > mostExact || len(f.After) > mostLanes || slices.ContainsFunc(f.After, func(n uint64) bool { return n > mostExact }):
+		return uncountable(f)
 	}
 	for table, b := range f.Backfills {
-		switch b.State {
-		case change.BackfillClear, change.BackfillPending, change.BackfillRunning, change.BackfillDone, change.BackfillOff:
-		default:
-			return malformed("the fence holds no backfill state", fmt.Sprintf("%q is %q; it is one of clear, pending, running, done, off", table, b.State))
+		if !slices.Contains(backfillStates, b.State) {
+			return malformed("the fence holds no backfill state", fmt.Sprintf("%q is %q; it is one of clear, pending, running, sweeping, done, cancelled, off", table, b.State))
 		}
 	}
 	return nil
+}
+
+func uncountable(f *change.Fence) error {
+	return malformed("the fence cannot be counted", fmt.Sprintf(`"fence.seq" is %d and "fence.after" is %d; batches are counted from 1`, f.Seq, f.After))
+}
+
+var backfillStates = []change.BackfillState{
+	change.BackfillClear, change.BackfillPending, change.BackfillRunning, change.BackfillSweeping, change.BackfillDone, change.BackfillCancelled, change.BackfillOff,
 }
 
 // mostExact is where the numbers of Lua end to be exact.

@@ -41,6 +41,9 @@ func NewServer(h *Handler, c Config, log *slog.Logger) http.Handler {
 	e.POST(exchange.RouteBatches, s.batch)
 	e.POST("/", s.batch)
 	e.POST(exchange.RouteSessions, s.session)
+	e.POST(exchange.RouteVerify, s.verify)
+	e.POST(exchange.RouteScan, s.scan)
+	e.POST(exchange.RouteSweep, s.sweep)
 	e.GET(exchange.RouteCheck, s.check)
 	e.POST(exchange.RouteCheck, s.checkTables)
 	e.GET(exchange.RouteHealth, s.alive)
@@ -88,22 +91,30 @@ func (s *server) batch(c echo.Context) error {
 	return answer(c, receipt)
 }
 
-// apply reads the body and settles it. The buffer goes back when nothing points into it any more.
+// apply reads the body and settles it.
 func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err error) {
 	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off", Against: c.QueryParam(exchange.QueryAgainst) == "1"}
+	err = s.parsed(c, func(batch change.Batch, size int) (err error) {
+		s.metrics.bytes.Add(float64(size))
+		defer s.metrics.applied(time.Now())
+		r, err = s.Apply(c.Request().Context(), batch, how)
+		return err
+	})
+	return r, how, err
+}
+
+// parsed reads the body as a batch, and hands it over. The buffer goes back when nothing points into it any more.
+func (s *server) parsed(c echo.Context, do func(b change.Batch, size int) error) error {
 	body := s.bodies.Get().(*bytes.Buffer)
 	defer s.bodies.Put(body)
 	if err := s.read(c, body); err != nil {
-		return r, how, err
+		return err
 	}
-	s.metrics.bytes.Add(float64(body.Len()))
 	batch, err := change.ParseBatch(body.Bytes())
 	if err != nil {
-		return r, how, malformed("this is not a batch", err.Error())
+		return malformed("this is not a batch", err.Error())
 	}
-	defer s.metrics.applied(time.Now())
-	r, err = s.Apply(c.Request().Context(), batch, how)
-	return r, how, err
+	return do(batch, body.Len())
 }
 
 // read fills body with the request's, and stops at the limit whatever the client says of its length.
@@ -131,14 +142,22 @@ func tooLarge(most int64) error {
 	return echo.NewHTTPError(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes (FN_MAX_BODY)", most))
 }
 
-func (s *server) session(c echo.Context) error {
+// asked reads the body as JSON.
+func (s *server) asked(c echo.Context, into any, otherwise string) error {
 	var body bytes.Buffer
 	if err := s.read(c, &body); err != nil {
 		return err
 	}
+	if err := json.Unmarshal(body.Bytes(), into); err != nil {
+		return malformed(otherwise, err.Error())
+	}
+	return nil
+}
+
+func (s *server) session(c echo.Context) error {
 	var ask exchange.OpenRequest
-	if err := json.Unmarshal(body.Bytes(), &ask); err != nil {
-		return malformed("this opens no session", err.Error())
+	if err := s.asked(c, &ask, "this opens no session"); err != nil {
+		return err
 	}
 	response, err := s.Open(c.Request().Context(), ask)
 	if err != nil {
@@ -149,18 +168,57 @@ func (s *server) session(c echo.Context) error {
 	return answer(c, response)
 }
 
+func (s *server) verify(c echo.Context) error {
+	how := Manner{Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
+	var found exchange.Comparison
+	err := s.parsed(c, func(batch change.Batch, _ int) (err error) {
+		found, err = s.Verify(c.Request().Context(), batch, how)
+		return err
+	})
+	if err != nil {
+		s.log.Warn("batch not compared", logging.Batch, c.Request().Header.Get(exchange.HeaderBatch), logging.Err, err)
+		return err
+	}
+	s.metrics.verified(found)
+	return answer(c, found)
+}
+
+func (s *server) scan(c echo.Context) error {
+	var ask exchange.ScanRequest
+	if err := s.asked(c, &ask, "this scans nothing"); err != nil {
+		return err
+	}
+	found, err := s.Scan(c.Request().Context(), ask)
+	if err != nil {
+		s.log.Warn("keys not scanned", logging.Session, ask.Session, logging.Sink, ask.Sink, logging.Err, err)
+		return err
+	}
+	return answer(c, found)
+}
+
+func (s *server) sweep(c echo.Context) error {
+	var ask exchange.SweepRequest
+	if err := s.asked(c, &ask, "this sweeps nothing"); err != nil {
+		return err
+	}
+	swept, err := s.Sweep(c.Request().Context(), ask)
+	if err != nil {
+		s.log.Warn("keys not swept", logging.Session, ask.Session, logging.Sink, ask.Sink, logging.Table, ask.Table.Table().String(), logging.Err, err)
+		return err
+	}
+	s.metrics.swept.Add(float64(swept.Deleted))
+	s.log.Debug("keys swept", logging.Table, ask.Table.Table().String(), "keys", swept.Deleted)
+	return answer(c, swept)
+}
+
 func (s *server) check(c echo.Context) error {
 	return s.report(c, exchange.CheckRequest{Sink: c.QueryParam("sink")})
 }
 
 func (s *server) checkTables(c echo.Context) error {
-	var body bytes.Buffer
-	if err := s.read(c, &body); err != nil {
-		return err
-	}
 	var ask exchange.CheckRequest
-	if err := json.Unmarshal(body.Bytes(), &ask); err != nil {
-		return malformed("this checks no tables", err.Error())
+	if err := s.asked(c, &ask, "this checks no tables"); err != nil {
+		return err
 	}
 	return s.report(c, ask)
 }

@@ -180,6 +180,7 @@ func (l *life) open(ctx context.Context) error {
 	request := exchange.OpenRequest{
 		Sink: l.config.Sink.Sink, Session: sink.NewID(), Source: source, Lanes: l.config.Lanes.Lanes, Confirmed: l.confirmed,
 		Backfill: l.config.Backfill.Backfill == backfillInitial, Tables: l.tables.shapes,
+		NewSlot: l.newSlot, Repair: change.Repairs,
 	}
 	session, err := l.openSession(ctx, request)
 	if err != nil {

@@ -16,6 +16,8 @@ type Write struct {
 	Delete bool
 	// IfThere writes the value only when the key is there. Without an expiry of its own it keeps the key's.
 	IfThere bool
+	// Message is what Batch.Message was: the message whose effect this is.
+	Message int32
 	// ExpireMS is how long the key lives, in milliseconds; zero is for ever.
 	ExpireMS int64
 }
@@ -28,6 +30,8 @@ type Batch struct {
 	// Clears are prefixes whose keys are all deleted, before Writes are done.
 	Clears []string
 	Writes []Write
+	// Message is noted with every write that is added; whoever wants to know later sets it before each message.
+	Message int32
 	// Overtaken counts the effects that a later message of the batch made void.
 	Overtaken int
 
@@ -59,6 +63,7 @@ func (b *Batch) Refresh(key []byte, value string, expireMS int64) {
 func (b *Batch) Delete(key []byte) { b.put(key, Write{Delete: true}) }
 
 func (b *Batch) put(key []byte, w Write) {
+	w.Message = b.Message
 	if i, known := b.at[string(key)]; known {
 		b.Writes[i] = b.Writes[i].then(w)
 		b.Overtaken++
@@ -77,6 +82,7 @@ func (w Write) then(next Write) Write {
 	case !next.IfThere:
 		return next
 	case w.Delete:
+		w.Message = next.Message
 		return w
 	case next.ExpireMS == 0:
 		next.ExpireMS = w.ExpireMS

@@ -5,7 +5,7 @@ import "freshet/shared/problem"
 // Refusal is a store's no: what it knows of the past contradicts the request, which therefore changed nothing. Any other error of a store
 // means that it could not do it now.
 type Refusal struct {
-	// Reason is one of exchange.ReasonLost, ReasonFenced, ReasonForeign; ReasonDamaged when the state cannot be read.
+	// Reason is one of exchange.ReasonLost, ReasonFenced, ReasonForeign, ReasonRules; ReasonDamaged when the state cannot be read.
 	Reason string
 	Cause  *problem.Error
 }

@@ -49,6 +49,8 @@ func (s *Store) tryCommands(ctx context.Context, sink string) (found problem.Lis
 	}
 	note("SET "+key, s.client.Set(ctx, key, "1", time.Minute).Err())
 	note("GET "+key, s.client.Get(ctx, key).Err())
+	note("MGET "+key, s.client.MGet(ctx, key).Err())
+	note("EXISTS "+key, s.client.Exists(ctx, key).Err())
 	note("EVAL with HSET, HDEL, HMGET, MSET, SET, DEL on "+key, probeScript.Run(ctx, s.client, []string{key}).Err())
 	note("HGETALL "+state, s.client.HGetAll(ctx, state).Err())
 	note("SCAN", s.client.Scan(ctx, 0, glob(key), 1).Err())

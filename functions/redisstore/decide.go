@@ -20,39 +20,50 @@ type Decision struct {
 }
 
 // Decide compares what the sink says of itself with what the poller can still send. fields is the whole state, empty when there is none;
-// rules is the hash of today's rules. It is the recovery table of the design as code; an *effect.Refusal leaves the sink alone.
-func Decide(fields map[string]string, ask exchange.OpenRequest, rules string) (Decision, error) {
+// plan is made of today's rules. It is the recovery table of the design as code; an *effect.Refusal leaves the sink alone.
+func Decide(fields map[string]string, ask exchange.OpenRequest, plan exchange.Plan) (Decision, error) {
 	old, err := readState(fields)
 	switch {
 	case err != nil:
 		return Decision{}, damaged(ask.Sink, err)
 	case old == nil:
-		return begin(fields, fresh(ask, rules), ask, exchange.FoundFresh), nil
+		return begin(fields, fresh(ask, plan), ask, exchange.FoundFresh), nil
 	case old.source.System != ask.Source.System || old.source.Database != ask.Source.Database:
 		return Decision{}, foreign(ask, old.source)
-	case old.session == ask.Session:
-		return Decision{Response: old.response(ask, found(old, ask))}, nil
-	case found(old, ask) == exchange.FoundBehind:
-		return begin(fields, old.behind(ask, rules), ask, exchange.FoundBehind), nil
 	}
-	return begin(fields, old.resume(ask, rules), ask, exchange.FoundCurrent), nil
+	lost, found := old.lost(ask), exchange.FoundCurrent
+	if lost != "" {
+		found = exchange.FoundBehind
+	}
+	if old.session == ask.Session {
+		return Decision{Response: old.response(ask, found)}, nil
+	}
+	return begin(fields, old.resume(ask, plan, lost), ask, found), nil
 }
 
-// found says whether the slot can still send everything that the sink lacks. A new timeline may have taken back what was applied from the
-// old one, so nothing there can be trusted.
-func found(old *state, ask exchange.OpenRequest) exchange.Found {
-	if old.source.Timeline != ask.Source.Timeline || old.sealed < ask.Confirmed {
-		return exchange.FoundBehind
+// lost says why the slot cannot send everything any more that the sink lacks; it is empty when it can. A new timeline may have taken back
+// what was applied from the old one, so nothing there can be trusted.
+func (s *state) lost(ask exchange.OpenRequest) change.Cause {
+	switch {
+	case s.source.Timeline != ask.Source.Timeline:
+		return change.CausePromoted
+	case s.sealed >= ask.Confirmed:
+		return ""
+	case ask.NewSlot, s.source.Slot != ask.Source.Slot:
+		return change.CauseSlot
 	}
-	return exchange.FoundCurrent
+	return change.CauseBehind
 }
+
+// perTable begin the names of fields that are there once for each table, lane or the like.
+var perTable = []string{laneField, backfillField, shapeField, leftoverField}
 
 // begin writes the new state over the fields that were there.
 func begin(fields map[string]string, s *state, ask exchange.OpenRequest, as exchange.Found) Decision {
 	d := Decision{Response: s.response(ask, as), Set: s.fields()}
 	for name := range fields {
 		_, kept := d.Set[name]
-		if !kept && (strings.HasPrefix(name, laneField) || strings.HasPrefix(name, backfillField) || strings.HasPrefix(name, shapeField)) {
+		if !kept && slices.ContainsFunc(perTable, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			d.Delete = append(d.Delete, name)
 		}
 	}
@@ -60,7 +71,7 @@ func begin(fields map[string]string, s *state, ask exchange.OpenRequest, as exch
 }
 
 func (s *state) response(ask exchange.OpenRequest, as exchange.Found) exchange.OpenResponse {
-	r := exchange.OpenResponse{Session: s.session, Found: as, Sealed: s.sealed, Applied: s.applied(), Backfills: map[string]change.Backfill{}}
+	r := exchange.OpenResponse{Session: s.session, Found: as, Sealed: s.sealed, Applied: s.applied(), Repairs: s.repairs, Backfills: map[string]change.Backfill{}}
 	for _, t := range ask.Tables {
 		if b, known := s.backfills[t.Table().String()]; known {
 			r.Backfills[t.Table().String()] = b
@@ -76,90 +87,41 @@ func (s *state) response(ask exchange.OpenRequest, as exchange.Found) exchange.O
 
 // blank is a state in which nothing has been applied.
 func blank(ask exchange.OpenRequest, rules string) *state {
-	shapes := map[string]shape{}
-	for _, t := range ask.Tables {
-		if t.Identity != "" || t.Shape != "" {
-			shapes[t.Table().String()] = shape{Identity: t.Identity, Shape: t.Shape}
-		}
-	}
 	return &state{
-		shapes: shapes,
-		source: ask.Source, session: ask.Session, rules: rules, sealed: ask.Confirmed,
-		through: make([]change.Position, ask.Lanes), backfills: map[string]change.Backfill{},
+		source: ask.Source, session: ask.Session, rules: rules, sealed: ask.Confirmed, through: make([]change.Position, ask.Lanes),
+		backfills: map[string]change.Backfill{}, shapes: map[string]shape{}, leftover: map[string][]string{},
 	}
 }
 
-func fresh(ask exchange.OpenRequest, rules string) *state {
-	s := blank(ask, rules)
+// fresh is the state of a sink that has none: it never had one, or Redis was emptied.
+func fresh(ask exchange.OpenRequest, plan exchange.Plan) *state {
+	o := opening{ask: ask, plan: plan, next: blank(ask, plan.Rules)}
 	for _, t := range ask.Tables {
-		s.backfills[t.Table().String()] = change.Backfill{State: unknown(ask)}
+		o.first(t)
 	}
-	return s
+	o.next.repairs = o.repairs()
+	return o.next
 }
 
-// unknown is how a table begins that the sink has not seen.
-func unknown(ask exchange.OpenRequest) change.BackfillState {
-	if ask.Backfill {
-		return change.BackfillPending
+// resume goes on where the sink is, or, where the slot cannot send what it lacks, begins anew beside the keys that are there.
+func (s *state) resume(ask exchange.OpenRequest, plan exchange.Plan, lost change.Cause) *state {
+	o := opening{ask: ask, plan: plan, old: s, lost: lost, next: blank(ask, plan.Rules)}
+	if lost == "" {
+		o.next.sealed, o.next.through, o.next.before = s.sealed, s.through, s.before
+		o.next.relane(ask.Lanes, ask.Confirmed)
 	}
-	return change.BackfillOff
-}
-
-// behind starts anew with keys in Redis of which nobody knows how old they are.
-func (s *state) behind(ask exchange.OpenRequest, rules string) *state {
-	next := blank(ask, rules)
-	for table := range s.backfills {
-		next.backfills[table] = change.Backfill{State: change.BackfillClear}
-	}
-	for _, t := range ask.Tables {
-		next.backfills[t.Table().String()] = change.Backfill{State: change.BackfillClear}
-	}
-	return next
-}
-
-// resume goes on where the sink is.
-func (s *state) resume(ask exchange.OpenRequest, rules string) *state {
-	next := blank(ask, rules)
-	next.sealed, next.through, next.before = s.sealed, s.through, s.before
-	next.relane(ask.Lanes, ask.Confirmed)
 	// A table that is left out now is not followed any more, so its keys grow old. Should it come back, they are cleared first.
 	for table := range s.backfills {
-		next.backfills[table] = change.Backfill{State: change.BackfillClear}
+		o.next.backfills[table] = change.Backfill{State: change.BackfillClear, Cause: change.CauseTable}
 	}
+	maps.Copy(o.next.shapes, s.shapes)
+	maps.Copy(o.next.leftover, s.leftover)
 	for _, t := range ask.Tables {
-		table := t.Table().String()
-		was, known := s.backfills[table]
-		next.backfills[table] = resumed(was, known, ask, s.rules != rules)
-		if then, known := s.shapes[table]; known {
-			next.backfills[table] = then.altered(t, next.backfills[table], ask.Backfill)
-		}
+		o.again(t)
 	}
-	return next
-}
-
-// altered is how a table goes on when it is another one, or its rows have other columns, than when its keys were written. No change
-// of a row tells so: a new column, even one with a default, changes none.
-func (then shape) altered(now exchange.TableShape, b change.Backfill, backfill bool) change.Backfill {
-	switch {
-	case now.Identity != "" && now.Identity != then.Identity:
-		return change.Backfill{State: change.BackfillClear}
-	case now.Shape != "" && now.Shape != then.Shape && backfill && b.State != change.BackfillClear:
-		return change.Backfill{State: change.BackfillPending}
-	}
-	return b
-}
-
-// resumed is how a table goes on.
-func resumed(was change.Backfill, known bool, ask exchange.OpenRequest, newRules bool) change.Backfill {
-	switch {
-	case !known:
-		return change.Backfill{State: unknown(ask)}
-	case was.State == change.BackfillClear:
-		return was
-	case newRules, was.State == change.BackfillOff && ask.Backfill:
-		return change.Backfill{State: change.BackfillPending}
-	}
-	return was
+	o.spare()
+	o.next.repairs = o.repairs()
+	return o.next
 }
 
 func foreign(ask exchange.OpenRequest, owner change.Source) error {

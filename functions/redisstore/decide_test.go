@@ -19,13 +19,25 @@ type story struct {
 	t      *testing.T
 	fields map[string]string
 	rules  string
+	prefix string // of all keys; empty when the plan tells none
+}
+
+// plan is made of the story's rules.
+func (s *story) plan(r exchange.OpenRequest) exchange.Plan {
+	p := exchange.Plan{Rules: s.rules, Tables: map[string]exchange.TablePlan{}}
+	for _, t := range r.Tables {
+		if s.prefix != "" {
+			p.Tables[t.Table().String()] = exchange.TablePlan{KeyPrefix: s.prefix + t.Name + ":"}
+		}
+	}
+	return p
 }
 
 func newStory(t *testing.T) *story { return &story{t: t, fields: map[string]string{}, rules: "r1"} }
 
 func ask(session string, tables ...string) exchange.OpenRequest {
 	r := exchange.OpenRequest{
-		Sink: "shop", Session: session, Lanes: 2, Confirmed: 0x100, Backfill: true,
+		Sink: "shop", Session: session, Lanes: 2, Confirmed: 0x100, Backfill: true, Repair: change.Repairs,
 		Source: change.Source{System: "7421", Timeline: 1, Database: "shop", Slot: "freshet"},
 	}
 	for _, name := range tables {
@@ -37,7 +49,7 @@ func ask(session string, tables ...string) exchange.OpenRequest {
 // open decides and does what was decided.
 func (s *story) open(r exchange.OpenRequest) exchange.OpenResponse {
 	s.t.Helper()
-	d, err := redisstore.Decide(s.fields, r, s.rules)
+	d, err := redisstore.Decide(s.fields, r, s.plan(r))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -86,7 +98,8 @@ func TestDecide_Fresh(t *testing.T) {
 		"source":  `{"system":"7421","timeline":1,"database":"shop","slot":"freshet"}`,
 		"session": "s1", "rules": "r1", "sealed": "0/100", "lanes": "2", "count": "0", "before": "null",
 		"lane:0": "0 0000000000000000-00000000", "lane:1": "0 0000000000000000-00000000",
-		"backfill:public.t": `{"state":"pending","rows":0}`, "backfill:public.u": `{"state":"pending","rows":0}`,
+		"backfill:public.t": `{"state":"pending","rows":0,"cause":"emptied"}`, "backfill:public.u": `{"state":"pending","rows":0,"cause":"emptied"}`,
+		"repairs": `[{"cause":"emptied","tables":["public.t","public.u"]}]`,
 	}
 	if diff := cmp.Diff(want, s.fields); diff != "" {
 		t.Error(diff)
@@ -120,7 +133,7 @@ func TestDecide_TheSameSessionChangesNothing(t *testing.T) {
 	s.open(ask("s1", "t"))
 	s.fields["lane:1"], s.fields["count"], s.fields["sealed"] = "9 0000000000000150-00000001", "12", "0/140"
 	s.rules = "r2"
-	d, err := redisstore.Decide(s.fields, ask("s1", "t"), s.rules)
+	d, err := redisstore.Decide(s.fields, ask("s1", "t"), s.plan(ask("s1", "t")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,31 +184,24 @@ func TestDecide_NewRulesFillAgain(t *testing.T) {
 }
 
 func TestDecide_Behind(t *testing.T) {
-	for name, edit := range map[string]func(*exchange.OpenRequest){
-		"the slot confirmed more than is sealed": func(r *exchange.OpenRequest) { r.Confirmed = 0x141 },
-		"a standby was promoted":                 func(r *exchange.OpenRequest) { r.Source.Timeline = 2; r.Confirmed = 0x130 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newStory(t)
-			s.open(ask("s1", "t", "gone"))
-			s.backfill("t", `{"state":"done","rows":9}`)
-			s.fields["lane:1"], s.fields["sealed"], s.fields["before"] = "9 0000000000000150-00000001", "0/140", `[{"lanes":1,"through":["0000000000000150-00000001"]}]`
-			next := ask("s2", "t", "new")
-			edit(&next)
-			r := s.open(next)
-			wantFound(t, r, exchange.FoundBehind, next.Confirmed)
-			wantBackfills(t, r, "t=clear new=clear")
-			want := []exchange.Applied{{Lanes: 2, Through: make([]change.Position, 2)}}
-			if diff := cmp.Diff(want, r.Applied); diff != "" {
-				t.Error(diff)
-			}
-			if s.fields["backfill:public.gone"] != `{"state":"clear","rows":0}` {
-				t.Error("a table that is not asked for is behind too")
-			}
-			next.Session = "s3"
-			wantFound(t, s.open(next), exchange.FoundCurrent, next.Confirmed)
-		})
+	s := newStory(t)
+	s.open(ask("s1", "t", "gone"))
+	s.backfill("t", `{"state":"done","rows":9}`)
+	s.fields["lane:1"], s.fields["sealed"], s.fields["before"] = "9 0000000000000150-00000001", "0/140", `[{"lanes":1,"through":["0000000000000150-00000001"]}]`
+	next := ask("s2", "t", "new")
+	next.Confirmed = 0x141 // more than is sealed
+	r := s.open(next)
+	wantFound(t, r, exchange.FoundBehind, next.Confirmed)
+	wantBackfills(t, r, "t=clear new=clear")
+	want := []exchange.Applied{{Lanes: 2, Through: make([]change.Position, 2)}}
+	if diff := cmp.Diff(want, r.Applied); diff != "" {
+		t.Error(diff)
 	}
+	if s.fields["backfill:public.gone"] != `{"state":"clear","rows":0,"cause":"table"}` {
+		t.Error("a table that is not asked for is behind too")
+	}
+	next.Session = "s3"
+	wantFound(t, s.open(next), exchange.FoundCurrent, next.Confirmed)
 }
 
 func TestDecide_Foreign(t *testing.T) {
@@ -207,7 +213,7 @@ func TestDecide_Foreign(t *testing.T) {
 		s.open(ask("s1", "t"))
 		r := ask("s1", "t")
 		edit(&r.Source)
-		_, err := redisstore.Decide(s.fields, r, s.rules)
+		_, err := redisstore.Decide(s.fields, r, s.plan(r))
 		var refusal *effect.Refusal
 		if !errors.As(err, &refusal) || refusal.Reason != exchange.ReasonForeign || !strings.Contains(refusal.Cause.Fix, "DEL freshet:shop:state") {
 			t.Errorf("another %s: got %v", name, err)
@@ -217,12 +223,12 @@ func TestDecide_Foreign(t *testing.T) {
 
 func TestDecide_Damaged(t *testing.T) {
 	for field, text := range map[string]string{
-		"source": "{", "sealed": "x", "lanes": "-1", "lane:0": "1", "before": "[", "backfill:public.t": "done",
+		"source": "{", "sealed": "x", "lanes": "-1", "lane:0": "1", "before": "[", "backfill:public.t": "done", "shape:public.t": "x", "leftover:public.t": "{}", "repairs": "x",
 	} {
 		s := newStory(t)
 		s.open(ask("s1", "t"))
 		s.fields[field] = text
-		_, err := redisstore.Decide(s.fields, ask("s2", "t"), s.rules)
+		_, err := redisstore.Decide(s.fields, ask("s2", "t"), s.plan(ask("s2", "t")))
 		var refusal *effect.Refusal
 		if !errors.As(err, &refusal) || refusal.Reason != effect.ReasonDamaged || !strings.Contains(refusal.Cause.Why, field) {
 			t.Errorf("%s=%s: got %v", field, text, err)

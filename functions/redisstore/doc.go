@@ -10,5 +10,12 @@
 //	lane:N           "<seq> <position>": the lane's last batch, and the last message it brought
 //	count            how many batches of this session were applied, over all lanes
 //	before           the lanes of earlier sessions, where they were others: a JSON list of exchange.Applied
+//	repairs          the damage that the session found: a JSON list of exchange.Repair
 //	backfill:<table> the table's change.Backfill, as JSON
+//	shape:<table>    what the table was when its keys were written, as JSON: its identity, its shape, the prefixes of its keys
+//	leftover:<table> prefixes that earlier rules gave the table's keys, a JSON list: emptied once all keys are under the new one
+//	clearing         how far the truncates of a batch have come, as JSON
+//
+// Damage that nobody wants repaired keeps its mark: rules, identity and shape are those of the keys that are there, not of the last session.
+// So it is found again by every session until it is repaired.
 package redisstore

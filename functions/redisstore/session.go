@@ -19,7 +19,7 @@ func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchang
 		if err != nil {
 			return exchange.OpenResponse{}, s.trouble(err)
 		}
-		d, err := Decide(fields, ask, plan.Rules)
+		d, err := Decide(fields, ask, plan)
 		if err != nil {
 			return exchange.OpenResponse{}, err
 		}

@@ -23,6 +23,8 @@ const (
 	beforeField   = "before"
 	backfillField = "backfill:"
 	shapeField    = "shape:"
+	leftoverField = "leftover:"
+	repairsField  = "repairs"
 	clearingField = "clearing"
 )
 
@@ -35,13 +37,18 @@ type state struct {
 	through   []change.Position // by lane
 	before    []exchange.Applied
 	backfills map[string]change.Backfill
-	shapes    map[string]shape // of the tables as the last session had them
+	shapes    map[string]shape    // of the tables as their keys were written
+	leftover  map[string][]string // by table
+	repairs   []exchange.Repair
 }
 
-// shape is what a table was when its keys were written.
+// shape is what a table was when its keys were written, and what they begin with. There is more than one prefix while keys that other
+// rules made have been left as they are.
 type shape struct {
-	Identity string `json:"identity"`
-	Shape    string `json:"shape"`
+	Identity string   `json:"identity"`
+	Shape    string   `json:"shape"`
+	Rules    string   `json:"rules,omitempty"` // those of the table alone
+	Prefixes []string `json:"prefixes,omitempty"`
 }
 
 // readState answers nil for a sink that has none. Half of one counts as none: what is missing cannot be trusted.
@@ -49,7 +56,10 @@ func readState(fields map[string]string) (*state, error) {
 	if fields[sourceField] == "" || fields[sessionField] == "" {
 		return nil, nil
 	}
-	s := &state{session: fields[sessionField], rules: fields[rulesField], backfills: map[string]change.Backfill{}, shapes: map[string]shape{}}
+	s := &state{
+		session: fields[sessionField], rules: fields[rulesField],
+		backfills: map[string]change.Backfill{}, shapes: map[string]shape{}, leftover: map[string][]string{},
+	}
 	err := json.Unmarshal([]byte(fields[sourceField]), &s.source)
 	if err != nil {
 		return nil, fmt.Errorf("field %s: %w", sourceField, err)
@@ -57,10 +67,11 @@ func readState(fields map[string]string) (*state, error) {
 	if s.sealed, err = change.ParseLSN(fields[sealedField]); err != nil {
 		return nil, fmt.Errorf("field %s: %w", sealedField, err)
 	}
-	if text := fields[beforeField]; text != "" {
-		if err := json.Unmarshal([]byte(text), &s.before); err != nil {
-			return nil, fmt.Errorf("field %s: %w", beforeField, err)
-		}
+	if err := readJSON(fields, beforeField, &s.before); err != nil {
+		return nil, err
+	}
+	if err := readJSON(fields, repairsField, &s.repairs); err != nil {
+		return nil, err
 	}
 	if err := s.readLanes(fields); err != nil {
 		return nil, err
@@ -71,6 +82,17 @@ func readState(fields map[string]string) (*state, error) {
 		}
 	}
 	return s, nil
+}
+
+// readJSON reads a field that may be missing.
+func readJSON(fields map[string]string, name string, into any) error {
+	if fields[name] == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(fields[name]), into); err != nil {
+		return fmt.Errorf("field %s: %w", name, err)
+	}
+	return nil
 }
 
 // readTable reads a field that tells of one table; other fields are left alone.
@@ -85,6 +107,12 @@ func (s *state) readTable(name, text string) error {
 		var was shape
 		err := json.Unmarshal([]byte(text), &was)
 		s.shapes[table] = was
+		return err
+	}
+	if table, ok := strings.CutPrefix(name, leftoverField); ok {
+		var prefixes []string
+		err := json.Unmarshal([]byte(text), &prefixes)
+		s.leftover[table] = prefixes
 		return err
 	}
 	return nil
@@ -110,7 +138,7 @@ func (s *state) readLanes(fields map[string]string) error {
 func (s *state) fields() map[string]string {
 	all := map[string]string{
 		sourceField: text(s.source), sessionField: s.session, rulesField: s.rules, sealedField: s.sealed.String(),
-		lanesField: strconv.Itoa(len(s.through)), countField: "0", beforeField: text(s.before),
+		lanesField: strconv.Itoa(len(s.through)), countField: "0", beforeField: text(s.before), repairsField: text(s.repairs),
 	}
 	for i, position := range s.through {
 		all[laneField+strconv.Itoa(i)] = "0 " + position.String()
@@ -120,6 +148,9 @@ func (s *state) fields() map[string]string {
 	}
 	for table, is := range s.shapes {
 		all[shapeField+table] = text(is)
+	}
+	for table, prefixes := range s.leftover {
+		all[leftoverField+table] = text(prefixes)
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -31,8 +32,12 @@ var fenceSource string
 //go:embed replace.lua
 var replaceSource string
 
+//go:embed sweep.lua
+var sweepSource string
+
 var (
 	fenceScript   = redis.NewScript(fenceSource)
+	sweepScript   = redis.NewScript(sweepSource)
 	replaceScript = redis.NewScript(replaceSource)
 )
 
@@ -75,12 +80,16 @@ func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err
 	if err != nil {
 		return false, err
 	}
-	if len(b.Clears) > 0 {
-		if duplicate, err := s.clearFenced(ctx, b.Fence, b.Clears); duplicate || err != nil {
+	clears, emptied, err := s.leftover(ctx, b.Fence)
+	if err != nil {
+		return false, err
+	}
+	if clears = slices.Concat(b.Clears, clears); len(clears) > 0 {
+		if duplicate, err := s.clearFenced(ctx, b.Fence, clears); duplicate || err != nil {
 			return duplicate, err
 		}
 	}
-	return s.fenced(ctx, b.Fence, b.Writes, fields, true)
+	return s.fenced(ctx, b.Fence, b.Writes, append(fields, emptied...), true)
 }
 
 // fenced runs the script and reads its verdict.
@@ -117,9 +126,9 @@ func (s *Store) run(ctx context.Context, script *redis.Script, args []any) (stri
 	return cmd.Text()
 }
 
-var scriptSources = map[*redis.Script]string{fenceScript: fenceSource, replaceScript: replaceSource}
+var scriptSources = map[*redis.Script]string{fenceScript: fenceSource, replaceScript: replaceSource, sweepScript: sweepSource}
 
-// refusal explains the verdicts of fence.lua that are not a success.
+// refusal explains the verdicts that are not a success.
 func refusal(f *fence, verdict string) error {
 	sink := stateKey(f.Sink)
 	if verdict == "fenced" {
@@ -132,6 +141,7 @@ func refusal(f *fence, verdict string) error {
 	why := map[string]string{
 		"lost state": sink + " is not there, or not whole",
 		"lost lane":  fmt.Sprintf("batch %d of lane %d came before the one in front of it was applied, or that one is gone", f.Seq, f.Lane),
+		"lost place": fmt.Sprintf("batch %d of lane %d is not the last of its lane that was applied", f.Seq, f.Lane),
 		"lost batch": "batches of other lanes are gone that were acknowledged",
 	}[verdict]
 	return &effect.Refusal{Reason: exchange.ReasonLost, Cause: &problem.Error{

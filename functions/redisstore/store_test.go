@@ -55,10 +55,11 @@ func TestStore_RefreshHidesNoError(t *testing.T) {
 func backend(t testing.TB, r *redistest.Redis) storetest.Backend {
 	ctx := context.Background()
 	return storetest.Backend{
-		Store: newStore(t, r.URL),
-		Get:   r.Get,
-		Set:   func(key, value string) { r.Do("SET", key, value) },
-		Flush: func() { r.Client().FlushDB(ctx) },
+		Store:  newStore(t, r.URL),
+		Get:    r.Get,
+		Set:    func(key, value string) { r.Do("SET", key, value) },
+		Occupy: func(key string) { r.Do("RPUSH", key, "x") },
+		Flush:  func() { r.Client().FlushDB(ctx) },
 	}
 }
 

@@ -90,15 +90,8 @@ func (s *Store) reached(ctx context.Context, f *fence) (clearing, error) {
 	return from, nil
 }
 
-// runID tells one server, and one run of it, from another; empty where the user may not ask.
 func (s *Store) runID(ctx context.Context) (string, error) {
-	info, err := s.client.Info(ctx, "server").Result()
-	if redis.HasErrorPrefix(err, "NOPERM") {
-		return "", nil
-	}
-	_, id, _ := strings.Cut(info, "run_id:")
-	id, _, _ = strings.Cut(id, "\r\n")
-	return id, err
+	return runOf(s.client.Info(ctx, "server"))
 }
 
 // notedEvery is after how many looks that found nothing the place is noted.

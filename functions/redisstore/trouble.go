@@ -61,7 +61,7 @@ func (s *Store) trouble(err error) *problem.Error {
 	case strings.Contains(text, "max number of clients"):
 		return &problem.Error{What: "Redis accepts no more connections", Why: text, Fix: "raise maxclients, or run fewer instances", Transient: true}
 	case errors.As(err, &answered):
-		return &problem.Error{What: "Redis refused a command", Why: text, Fix: "see what the command needs; freshet uses SET, MSET, DEL, GET, SCAN, HGETALL and EVAL"}
+		return &problem.Error{What: "Redis refused a command", Why: text, Fix: "see what the command needs; freshet uses SET, MSET, DEL, GET, MGET, EXISTS, SCAN, HGETALL, HMGET and EVAL"}
 	}
 	return s.broken(err)
 }

@@ -148,6 +148,8 @@ type tableKey struct {
 	// primary are the columns of the primary key; whole says that the key holds them all, so that each key belongs to one row for ever.
 	primary []string
 	whole   bool
+	// places is the text before, between and behind the places of {primary_key}, for a key that has no other parts.
+	places []string
 	// others are the columns beyond the primary key that make the key: when one changes, the row has another key.
 	others []string
 }
@@ -155,32 +157,37 @@ type tableKey struct {
 // compile fills in what is the same for all rows. The strings of t and columns are copied.
 func (t template) compile(table change.Table, columns []string) (*tableKey, *problem.Error) {
 	k := &tableKey{table: change.Table{Schema: strings.Clone(table.Schema), Name: strings.Clone(table.Name)}}
-	k.text = []string{""}
+	k.text, k.places = []string{""}, []string{""}
 	for _, column := range columns {
 		k.primary = append(k.primary, strings.Clone(column))
 	}
 	for _, p := range t {
-		last := &k.text[len(k.text)-1]
 		switch {
 		case p.placeholder == tableSchema:
-			*last += k.table.Schema
+			k.addText(k.table.Schema)
 		case p.placeholder == tableName:
-			*last += k.table.Name
+			k.addText(k.table.Name)
 		case p.placeholder == primaryKey:
 			if len(k.primary) == 0 {
 				return k, noPrimaryKey(k.table)
 			}
 			k.addPrimary()
+			k.places = append(k.places, "")
 		case p.path.text != "":
 			k.add(hole{path: p.path}, p.path.column, "")
 			for _, column := range p.path.reads.names {
 				k.need(column) // so that it can be told whether it is there
 			}
 		default:
-			*last += p.text
+			k.addText(p.text)
 		}
 	}
 	return k, k.settle()
+}
+
+func (k *tableKey) addText(text string) {
+	k.text[len(k.text)-1] += text
+	k.places[len(k.places)-1] += text
 }
 
 // addPrimary adds a hole for each column of the primary key, with hyphens between them.

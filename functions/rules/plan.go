@@ -19,6 +19,9 @@ func (u *Unplannable) Error() string { return u.Cause.Error() }
 // Unwrap gives the finding for people.
 func (u *Unplannable) Unwrap() error { return u.Cause }
 
+// Hash identifies the rules, as exchange.Plan.Rules does.
+func (r *Rules) Hash() string { return r.hash }
+
 // Plan is what the poller may know of these tables. It refuses what cannot work, all findings in one.
 func (r *Rules) Plan(tables []exchange.TableShape) (exchange.Plan, error) {
 	plan, found := r.Examine(tables)
@@ -68,6 +71,7 @@ func (r *Rules) Examine(tables []exchange.TableShape) (exchange.Plan, problem.Li
 		of := t.plan(shape)
 		if r.byCode {
 			of.UsedColumns = nil
+			of.Incomparable = cmp.Or(of.Incomparable, "values are made by code, which may look at more than the row")
 		}
 		plan.Tables[t.table.String()] = of
 		found = append(found, t.doubts(shape)...)
@@ -88,6 +92,8 @@ func (t *tableRules) plan(shape exchange.TableShape) exchange.TablePlan {
 	var hashes []string
 	for _, rule := range t.rules {
 		hashes = append(hashes, rule.hash)
+		p.Incomparable = cmp.Or(p.Incomparable, rule.incomparable())
+		p.Irreversible = cmp.Or(p.Irreversible, rule.rule.key.irreversible(named{rule.key, rule.place}.setting()))
 		p.KeyPrefixes = append(p.KeyPrefixes, rule.key.prefix())
 		p.OneLane = p.OneLane || !rule.key.whole
 		p.NeedsOld = p.NeedsOld || len(rule.key.others) > 0
@@ -133,6 +139,14 @@ func (n named) String() string {
 		return n.table.String()
 	}
 	return n.table.String() + " by " + n.place
+}
+
+// setting is where the key stands.
+func (n named) setting() string {
+	if n.place == Default {
+		return "FN_KEY"
+	}
+	return n.place + ".key"
 }
 
 // overlaps reports the pairs of tables or rules of which one prefix begins with the other. Sorted, such prefixes are neighbours, or

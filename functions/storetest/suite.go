@@ -22,6 +22,8 @@ type Backend struct {
 	Store functions.Store
 	Get   func(key string) (value string, ok bool)
 	Set   func(key, value string)
+	// Occupy puts something there that is no string.
+	Occupy func(key string)
 	// Flush removes everything, as if the machine had been replaced.
 	Flush func()
 }
@@ -51,6 +53,15 @@ func Run(t *testing.T, make func(t *testing.T) Backend) {
 		"a refresh writes only what is there":                   refresh,
 		"a truncate leaves nothing to refresh":                  refreshTruncated,
 		"keys are read as they are":                             read,
+
+		"keys are compared with what they should be":              compared,
+		"a comparison is worth nothing when the store forgot":     comparedAndLost,
+		"a comparison for an earlier session is refused":          comparedByZombie,
+		"thousands of keys are compared":                          comparedLarge,
+		"a scan comes by all keys of a prefix and by no other":    scanned,
+		"a scan is of a session":                                  scannedBySession,
+		"a sweep deletes the keys it is given":                    swept,
+		"keys under an earlier prefix go when the table is there": leftover,
 	} {
 		t.Run(name, func(t *testing.T) { test(&World{T: t, Backend: make(t), Sink: "shop"}) })
 	}
@@ -70,7 +81,7 @@ var Source = change.Source{System: "7421", Timeline: 1, Database: "shop", Slot: 
 // Ask is a request to open a session of two lanes over the table public.t.
 func (w *World) Ask(session string) exchange.OpenRequest {
 	return exchange.OpenRequest{
-		Sink: w.Sink, Session: session, Source: Source, Lanes: 2, Confirmed: 100, Backfill: true,
+		Sink: w.Sink, Session: session, Source: Source, Lanes: 2, Confirmed: 100, Backfill: true, Repair: change.Repairs,
 		Tables: []exchange.TableShape{{Schema: "public", Name: "t", PrimaryKey: []string{"id"}}},
 	}
 }
@@ -78,7 +89,13 @@ func (w *World) Ask(session string) exchange.OpenRequest {
 // Open begins a session, which must succeed.
 func (w *World) Open(ask exchange.OpenRequest) exchange.OpenResponse {
 	w.Helper()
-	response, err := w.Store.Open(context.Background(), ask, exchange.Plan{Rules: "r1"})
+	return w.OpenWith(ask, exchange.Plan{Rules: "r1"})
+}
+
+// OpenWith begins a session with a plan of the test's own.
+func (w *World) OpenWith(ask exchange.OpenRequest, plan exchange.Plan) exchange.OpenResponse {
+	w.Helper()
+	response, err := w.Store.Open(context.Background(), ask, plan)
 	if err != nil {
 		w.Fatalf("open %s: %v", ask.Session, err)
 	}
@@ -300,7 +317,7 @@ func resumed(w *World) {
 	want := exchange.OpenResponse{
 		Session: "s2", Found: exchange.FoundCurrent, Sealed: 101,
 		Applied:   []exchange.Applied{{Lanes: 2, Through: []change.Position{{Commit: 101}, {}}}},
-		Backfills: map[string]change.Backfill{"public.t": {State: change.BackfillPending}},
+		Backfills: map[string]change.Backfill{"public.t": {State: change.BackfillPending, Cause: change.CauseEmptied}},
 		Plan:      exchange.Plan{Rules: "r1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -55,7 +55,7 @@ func (w *world) begin(lanes int) *life {
 	w.sessions++
 	l := &life{world: w, session: fmt.Sprint("s", w.sessions), lanes: make([]lane, lanes), acked: make([]uint64, lanes), notes: map[string]change.Backfill{}}
 	ask := exchange.OpenRequest{
-		Sink: "m", Session: l.session, Source: change.Source{System: "1", Timeline: 1, Database: "d"}, Lanes: lanes, Confirmed: w.confirmed, Backfill: true,
+		Sink: "m", Session: l.session, Source: change.Source{System: "1", Timeline: 1, Database: "d"}, Lanes: lanes, Confirmed: w.confirmed, Backfill: true, Repair: change.Repairs,
 		Tables: []exchange.TableShape{{Schema: "public", Name: "t"}},
 	}
 	var err error

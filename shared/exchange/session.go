@@ -78,7 +78,7 @@ type OpenResponse struct {
 type Repair struct {
 	Cause  change.Cause `json:"cause"`
 	Tables []string     `json:"tables"` // by change.Table.String()
-	// Left says that nothing is done about it, since OpenRequest.Repair does not list the cause.
+	// Left says that nothing is done about it, since OpenRequest.Repair does not list the cause, or rows must not be read (OpenRequest.Backfill).
 	Left bool `json:"left,omitempty"`
 }
 

@@ -1,14 +1,17 @@
 package exchange
 
-// Comparison answers RouteVerify, which takes a batch and compares what it would write with what Redis has, without writing anything. A
-// fence is checked as that of the batch before the next one of its lane: everything that the session has sent in this lane must be
-// there, and nothing else.
+// Comparison answers RouteVerify, which takes a batch and compares what it would write with what Redis has, without writing anything. It
+// counts keys; messages that the rules do not follow count as nothing. A fence has the seq of the last batch of its lane that was settled, 0 when
+// there was none: that batch must be the last one there, or the answer is 409 (ReasonLost). It is looked at after the keys, so that damage
+// in the middle is not taken for a difference.
 type Comparison struct {
 	Match   int `json:"match"`   // the value is there, or a key that must not be there is not
 	Missing int `json:"missing"` // no key for a row
-	Stale   int `json:"stale"`   // another value than the row's
+	Stale   int `json:"stale"`   // another value than the row's, or something that is no string
 	Orphan  int `json:"orphan"`  // a key although there is no row, or its row is filtered
 	Absent  int `json:"absent"`  // no key for a row, which may be right: keys expire, or are written only when they are there
+	// Poison is how many messages can have no key or no value, so that nothing is to be compared with.
+	Poison int `json:"poison,omitempty"`
 	// Differences has one entry for each key that is missing, stale or orphaned.
 	Differences []Difference `json:"differences,omitempty"`
 }
@@ -25,7 +28,7 @@ const (
 
 // Difference is one key that is not what its row says.
 type Difference struct {
-	Message int            `json:"message"` // index in the batch
+	Message int            `json:"message"` // index in the batch; of the last one when several are about the key
 	Kind    DifferenceKind `json:"kind"`
 	Key     string         `json:"key"`
 }
@@ -37,11 +40,12 @@ type ScanRequest struct {
 	Tables  []TableShape `json:"tables"`
 	// Cursor is empty to begin with, and then what the answer before had.
 	Cursor string `json:"cursor"`
-	// Count is how many keys of the whole Redis to look at, about.
+	// Count is how many keys of the whole Redis to look at, about: 1 to MostVerified.
 	Count int `json:"count"`
 }
 
-// ScanResponse answers ScanRequest. A key may come more than once; one that was there all the time comes at least once.
+// ScanResponse answers ScanRequest. A key may come more than once; one that was there all the time comes at least once. When Redis was
+// restarted or replaced in between, it begins anew by itself.
 type ScanResponse struct {
 	Cursor string     `json:"cursor"` // empty at the end
 	Keys   []FoundKey `json:"keys"`
@@ -89,6 +93,7 @@ type Tally struct {
 	Stale   int64 `json:"stale"`
 	Orphan  int64 `json:"orphan"`
 	Absent  int64 `json:"absent"`
+	Poison  int64 `json:"poison,omitempty"`
 }
 
 // Add counts one more comparison.
@@ -98,6 +103,7 @@ func (t *Tally) Add(c Comparison) {
 	t.Stale += int64(c.Stale)
 	t.Orphan += int64(c.Orphan)
 	t.Absent += int64(c.Absent)
+	t.Poison += int64(c.Poison)
 }
 
 // Wrong is how many keys differ.

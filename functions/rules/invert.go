@@ -1,0 +1,134 @@
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"freshet/shared/exchange"
+)
+
+// Inverter turns keys back into what they were made of.
+type Inverter struct {
+	tables []inverse // by prefix
+}
+
+// inverse is one rule of one table.
+type inverse struct {
+	table, prefix string
+	irreversible  bool
+	key           *tableKey
+}
+
+// Inverse says what a key was made of.
+type Inverse struct {
+	Table string // change.Table.String()
+	// PrimaryKey is the text in the place of {primary_key}; empty when no row of the table can have the key.
+	PrimaryKey string
+	// Irreversible is set for keys of a table whose template does not let the primary key be cut out: of such a key only the table is known.
+	Irreversible bool
+}
+
+// Inverter is for the keys of these tables. It refuses tables whose keys cannot be told apart, as Plan does.
+func (r *Rules) Inverter(tables []exchange.TableShape) (*Inverter, error) {
+	plan, err := r.Plan(tables)
+	if err != nil {
+		return nil, err
+	}
+	v := new(Inverter)
+	for _, shape := range tables {
+		name := shape.Table().String()
+		t, found := r.compileTable(shape.Table(), shape.PrimaryKey)
+		if len(found) > 0 {
+			return nil, &Unplannable{joined(found)}
+		}
+		for _, rule := range t.rules {
+			v.tables = append(v.tables, inverse{table: name, prefix: rule.key.prefix(), irreversible: plan.Tables[name].Irreversible != "", key: rule.key})
+		}
+	}
+	slices.SortFunc(v.tables, func(a, b inverse) int { return cmp.Compare(a.prefix, b.prefix) })
+	return v, nil
+}
+
+// Prefix is what all keys begin with when they are of one table alone; empty when they may be of several.
+func (v *Inverter) Prefix() string {
+	if len(v.tables) == 0 {
+		return ""
+	}
+	first, last := v.tables[0], v.tables[len(v.tables)-1]
+	n := 0
+	for n < min(len(first.prefix), len(last.prefix)) && first.prefix[n] == last.prefix[n] {
+		n++ // they are sorted, so that those in between begin with the same
+	}
+	if slices.ContainsFunc(v.tables, func(t inverse) bool { return t.table != first.table }) {
+		return ""
+	}
+	return first.prefix[:n]
+}
+
+// Of answers false for a key that is under no table's prefix.
+func (v *Inverter) Of(key string) (is Inverse, ours bool) {
+	// No prefix begins with another, so the only one that key can begin with is the last that does not come behind it.
+	i, found := slices.BinarySearchFunc(v.tables, key, func(t inverse, key string) int { return cmp.Compare(t.prefix, key) })
+	if !found {
+		i--
+	}
+	if i < 0 || !strings.HasPrefix(key, v.tables[i].prefix) {
+		return Inverse{}, false
+	}
+	t := v.tables[i]
+	is = Inverse{Table: t.table, Irreversible: t.irreversible}
+	if !t.irreversible {
+		is.PrimaryKey, _ = t.key.cut(key)
+	}
+	return is, true
+}
+
+// Impossible says that no row can have the key although it is under a table's prefix.
+func (v *Inverter) Impossible(key string) bool {
+	is, ours := v.Of(key)
+	return ours && !is.Irreversible && is.PrimaryKey == ""
+}
+
+// cut takes the text of the primary key out of a key. There is one way at most: the places share one text, so that the length of the
+// key decides the length of the text. It answers false when no row's key looks like this.
+func (k *tableKey) cut(key string) (text string, ok bool) {
+	places, literal := len(k.places)-1, 0
+	for _, piece := range k.places {
+		literal += len(piece)
+	}
+	length := len(key) - literal
+	if length <= 0 || length%places != 0 || !utf8.ValidString(key) {
+		return "", false
+	}
+	length /= places
+	if !strings.HasPrefix(key, k.places[0]) {
+		return "", false
+	}
+	text = key[len(k.places[0]):][:length]
+	rest := key[len(k.places[0]):]
+	for _, behind := range k.places[1:] {
+		if !strings.HasPrefix(rest, text) || !strings.HasPrefix(rest[length:], behind) {
+			return "", false
+		}
+		rest = rest[length+len(behind):]
+	}
+	return text, true
+}
+
+// irreversible says why the primary key cannot be cut out of a key; it is empty when it can.
+func (t template) irreversible(setting string) string {
+	cuttable := false
+	for _, p := range t {
+		if p.path.text != "" {
+			return fmt.Sprintf("%s has {%s}, so that a key does not tell how much of it is the primary key", setting, p.path.text)
+		}
+		cuttable = cuttable || p.placeholder == primaryKey
+	}
+	if !cuttable {
+		return fmt.Sprintf("%s has no {primary_key}", setting)
+	}
+	return ""
+}
