@@ -3,7 +3,6 @@ package functions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -20,6 +19,9 @@ type Store interface {
 	Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error)
 	// Apply does the whole batch; duplicate says that it was done before. The batch is the caller's again afterwards.
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
+	Letters
+	// Values answers what keys hold, nil where there is no string.
+	Values(ctx context.Context, keys []string) ([]*string, error)
 	// Check reports what is in the way of this sink.
 	Check(ctx context.Context, sink string) problem.List
 	// Ready answers nil when writing is possible.
@@ -28,6 +30,9 @@ type Store interface {
 
 // Handler is what the function does, whatever carries the requests. It is safe for concurrent use.
 type Handler struct {
+	// Poison says what becomes of messages that can never be written. Set before the first request.
+	Poison Poison
+
 	rules *rules.Rules
 	store Store
 	works sync.Pool
@@ -44,6 +49,8 @@ func NewHandler(r *rules.Rules, s Store) *Handler {
 type Manner struct {
 	// DryRun answers with the commands and touches nothing.
 	DryRun bool
+	// Against has a dry run show what the keys hold now, too.
+	Against bool
 	// Unfenced applies the batch as it is, even when it has a fence: an operator's word is final.
 	Unfenced bool
 }
@@ -54,8 +61,9 @@ type work struct {
 	rules.Renderer
 }
 
-// Apply settles the batch: after a nil error every message is written, deleted or filtered.
-func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchange.Receipt, error) {
+// Apply settles the batch: after a nil error every message is written, deleted, filtered or kept as a dead letter. broken are the messages
+// of the batch that cannot be read.
+func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken ...change.Broken) (exchange.Receipt, error) {
 	w := h.works.Get().(*work)
 	defer func() {
 		w.Batch.Reset()
@@ -67,29 +75,45 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 		}
 		w.Fence = b.Fence
 	}
-	receipt, err := w.render(b.Messages)
+	if b.Fence != nil {
+		w.Sink = b.Fence.Sink
+	}
+	w.Limits = h.Poison.limits()
+	// Without a fence a person waits for the answer, who is better told than a stream.
+	parks := h.Poison.OnPoison == park && (w.Fence != nil || how.DryRun)
+	if len(broken) > 0 && !parks {
+		return exchange.Receipt{}, malformed("this is not a batch", broken[0].Err.Error())
+	}
+	w.parkBroken(broken)
+	receipt, err := w.render(b.Messages, parks)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
 	if how.DryRun {
 		receipt.Commands = commands(&w.Batch)
-		return receipt, nil
+		if how.Against {
+			err = h.against(ctx, receipt.Commands)
+		}
+		return receipt, err
 	}
 	duplicate, err := h.store.Apply(ctx, &w.Batch)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
 	if duplicate {
-		return exchange.Receipt{Duplicate: len(b.Messages)}, nil
+		return exchange.Receipt{Duplicate: len(b.Messages) + len(broken)}, nil
 	}
 	return receipt, nil
 }
 
 // render gathers the effects of all messages and counts what becomes of them.
-func (w *work) render(messages []change.Message) (r exchange.Receipt, err error) {
+func (w *work) render(messages []change.Message, parks bool) (r exchange.Receipt, err error) {
 	for i := range messages {
-		kept, err := w.Render(&messages[i], &w.Batch)
+		kept, err := w.one(i, &messages[i])
+		var poison *rules.Poison
 		switch {
+		case parks && errors.As(err, &poison):
+			w.park(&messages[i], poison)
 		case err != nil:
 			// A message that no attempt can settle holds its lane.
 			return r, explain(err, i)
@@ -100,18 +124,8 @@ func (w *work) render(messages []change.Message) (r exchange.Receipt, err error)
 	r.Written, r.Deleted = w.Counts()
 	r.Deleted += len(w.Clears)
 	r.Duplicate = w.Overtaken
+	r.Dead = len(w.Letters)
 	return r, nil
-}
-
-// explain says which message it was.
-func explain(err error, i int) error {
-	var poison *rules.Poison
-	if !errors.As(err, &poison) {
-		return err
-	}
-	cause := *poison.Cause
-	cause.Why = fmt.Sprintf("message %d: %s", i, cause.Why)
-	return &rules.Poison{Table: poison.Table, Column: poison.Column, Cause: &cause}
 }
 
 // commands shows the effects to people. The strings are copies, since those of a batch do not outlive it.
@@ -121,13 +135,35 @@ func commands(b *effect.Batch) []exchange.Command {
 		all = append(all, exchange.Command{Command: "DEL PREFIX", Key: strings.Clone(prefix)})
 	}
 	for _, w := range b.Writes {
-		c := exchange.Command{Command: "DEL", Key: strings.Clone(w.Key)}
+		c := exchange.Command{Command: "DEL", Key: strings.Clone(w.Key), Message: max(0, int(w.From)-1)}
 		if !w.Delete {
 			c.Command, c.Value, c.ExpireMS = "SET", strings.Clone(w.Value), w.ExpireMS
 		}
+		if i := b.Parked(&w); i >= 0 {
+			c.Why = b.Letters[i].Reason
+		}
 		all = append(all, c)
 	}
+	for _, l := range b.Letters {
+		all = append(all, exchange.Command{Command: "XADD", Key: exchange.DeadLettersKey(b.Sink), Message: max(0, l.From), Why: l.Reason})
+	}
 	return all
+}
+
+// against puts beside each write what its key holds now.
+func (h *Handler) against(ctx context.Context, all []exchange.Command) error {
+	var keys []string
+	var of []int
+	for i, c := range all {
+		if c.Command == "SET" || c.Command == "DEL" {
+			keys, of = append(keys, c.Key), append(of, i)
+		}
+	}
+	values, err := h.store.Values(ctx, keys)
+	for i, v := range values {
+		all[of[i]].Present = v
+	}
+	return err
 }
 
 // Open begins a session, if the rules can serve its tables.

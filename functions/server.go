@@ -28,12 +28,15 @@ type server struct {
 	config  Config
 	log     *slog.Logger
 	metrics *Metrics
+	kept    *kept
 	bodies  sync.Pool
 }
 
 // New serves the handler over HTTP. Every error is application/problem+json.
 func New(h *Handler, c Config, log *slog.Logger) http.Handler {
-	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics()}
+	h.Poison = c.Poison
+	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics(), kept: newKept(h.store)}
+	s.metrics.registry.MustRegister(s.kept)
 	s.bodies.New = func() any { return new(bytes.Buffer) }
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
@@ -41,6 +44,8 @@ func New(h *Handler, c Config, log *slog.Logger) http.Handler {
 	e.POST(exchange.RouteBatches, s.batch)
 	e.POST("/", s.batch)
 	e.POST(exchange.RouteSessions, s.session)
+	e.GET(exchange.RouteDeadLetters, s.letters)
+	e.POST(exchange.RouteDeadLetters, s.settleLetters)
 	e.GET(exchange.RouteCheck, s.check)
 	e.GET(exchange.RouteHealth, s.alive)
 	e.GET(exchange.RouteReady, s.ready)
@@ -89,19 +94,22 @@ func (s *server) batch(c echo.Context) error {
 
 // apply reads the body and settles it. The buffer goes back when nothing points into it any more.
 func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err error) {
-	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
+	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off", Against: c.QueryParam(exchange.QueryAgainst) == "1"}
 	body := s.bodies.Get().(*bytes.Buffer)
 	defer s.bodies.Put(body)
 	if err := s.read(c, body); err != nil {
 		return r, how, err
 	}
 	s.metrics.bytes.Add(float64(body.Len()))
-	batch, err := change.ParseBatch(body.Bytes())
+	batch, broken, err := change.ParseBatchApart(body.Bytes())
 	if err != nil {
 		return r, how, malformed("this is not a batch", err.Error())
 	}
+	if batch.Fence != nil && validSink(batch.Fence.Sink) {
+		s.kept.seen(batch.Fence.Sink)
+	}
 	defer s.metrics.applied(time.Now())
-	r, err = s.Apply(c.Request().Context(), batch, how)
+	r, err = s.Apply(c.Request().Context(), batch, how, broken...)
 	return r, how, err
 }
 

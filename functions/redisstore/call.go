@@ -47,9 +47,10 @@ func kindOf(w *effect.Write) kind {
 	return plain
 }
 
-// fill lays the arguments out as fence.lua reads them. The writes must stay where they are until the call is over.
-func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool) {
-	c.args = append(c.args[:0], nil, nil, 1+len(writes), stateKey(f.Sink)) // the command and its script come first
+// fill lays the arguments out as fence.lua reads them. What b points to must stay where it is until the call is over.
+func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters) {
+	f, writes := b.Fence, b.Writes
+	c.args = append(c.args[:0], nil, nil, 3+len(writes), stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink)) // the command and its script come first
 	var count [3]int
 	for of := plain; of <= deleted; of++ {
 		for i := range writes {
@@ -61,6 +62,7 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 	}
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
 	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], advance)
+	c.args = append(c.args, len(b.Letters), l.most(), l.age())
 	c.args = append(c.args, fields...)
 	for of := plain; of <= expiring; of++ {
 		for i := range writes {
@@ -69,6 +71,7 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 			}
 		}
 	}
+	c.letters(b)
 }
 
 // after spells the counts of all lanes in one argument.

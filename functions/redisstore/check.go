@@ -25,6 +25,11 @@ redis.call('HSET', KEYS[1], 'a', '1')
 redis.call('HDEL', KEYS[1], 'a')
 redis.call('HMGET', KEYS[1], 'a')
 redis.call('MSET', KEYS[1], '1')
+redis.call('DEL', KEYS[1])
+redis.call('EXISTS', KEYS[1])
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', '1', '*', 'a', '1')
+redis.call('XTRIM', KEYS[1], 'MINID', '~', '1')
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], '1', 'PX', '60000')
 return 'OK'`)
 
@@ -33,7 +38,8 @@ func (s *Store) Check(ctx context.Context, sink string) problem.List {
 	if err := s.client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
 		return problem.List{s.trouble(err)}
 	}
-	return distinct(append(s.tryCommands(ctx, sink), s.inspect(ctx)...))
+	found := append(s.tryCommands(ctx, sink), s.inspect(ctx)...)
+	return distinct(append(found, s.findLetters(ctx, sink)...))
 }
 
 // tryCommands does once what will be done for ever.
@@ -49,7 +55,7 @@ func (s *Store) tryCommands(ctx context.Context, sink string) (found problem.Lis
 	}
 	note("SET "+key, s.client.Set(ctx, key, "1", time.Minute).Err())
 	note("GET "+key, s.client.Get(ctx, key).Err())
-	note("EVAL with HSET, HDEL, HMGET, MSET, SET, DEL on "+key, probeScript.Run(ctx, s.client, []string{key}).Err())
+	note("EVAL with HSET, HDEL, HMGET, MSET, SET, DEL, EXISTS, XADD, XTRIM on "+key, probeScript.Run(ctx, s.client, []string{key}).Err())
 	note("HGETALL "+state, s.client.HGetAll(ctx, state).Err())
 	note("SCAN", s.client.Scan(ctx, 0, glob(key), 1).Err())
 	note("DEL "+key, s.client.Del(ctx, key).Err())

@@ -11,4 +11,7 @@
 //	count            how many batches of this session were applied, over all lanes
 //	before           the lanes of earlier sessions, where they were others: a JSON list of exchange.Applied
 //	backfill:<table> the table's change.Backfill, as JSON
+//
+// Two more keys are there once a message could not be written: "freshet:<sink>:dead", the stream of dead letters, and
+// "freshet:<sink>:dead:keys", which knows the letter of each key that nothing has been written to since.
 package redisstore

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -12,17 +13,11 @@ import (
 	"freshet/shared/problem"
 )
 
-// DefaultSink is the sink of requests that name none.
-const DefaultSink = "freshet"
-
 func stateKey(sink string) string { return keyOf(sink, "state") }
 func probeKey(sink string) string { return keyOf(sink, "probe") }
 
 func keyOf(sink, what string) string {
-	if sink == "" {
-		sink = DefaultSink
-	}
-	return "freshet:" + sink + ":" + what
+	return "freshet:" + cmp.Or(sink, exchange.DefaultSink) + ":" + what
 }
 
 //go:embed fence.lua
@@ -31,15 +26,24 @@ var fenceSource string
 //go:embed replace.lua
 var replaceSource string
 
+//go:embed replay.lua
+var replaySource string
+
+//go:embed drop.lua
+var dropSource string
+
 var (
 	fenceScript   = redis.NewScript(fenceSource)
 	replaceScript = redis.NewScript(replaceSource)
+	replayScript  = redis.NewScript(replaySource)
+	dropScript    = redis.NewScript(dropSource)
 )
 
 // Store writes to one Redis. It is safe for concurrent use.
 type Store struct {
-	client *redis.Client
-	addr   string
+	client  *redis.Client
+	addr    string
+	letters Letters
 }
 
 // New makes a store. It does not connect: a function starts, and says why it is not ready, while its Redis is down.
@@ -49,7 +53,7 @@ func New(c Config) (*Store, error) {
 		return nil, found
 	}
 	client := redis.NewClient(options)
-	return &Store{client: client, addr: client.Options().Addr}, nil
+	return &Store{client: client, addr: client.Options().Addr, letters: c.Letters}, nil
 }
 
 // Close ends the connections.
@@ -80,14 +84,14 @@ func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err
 			return duplicate, err
 		}
 	}
-	return s.fenced(ctx, b.Fence, b.Writes, fields, true)
+	return s.fenced(ctx, b, fields, true)
 }
 
 // fenced runs the script and reads its verdict.
-func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, fields []any, advance bool) (duplicate bool, err error) {
+func (s *Store) fenced(ctx context.Context, b *effect.Batch, fields []any, advance bool) (duplicate bool, err error) {
 	call := calls.Get().(*call)
 	defer call.release()
-	call.fill(f, writes, fields, advance)
+	call.fill(b, fields, advance, s.letters)
 	verdict, err := s.run(ctx, fenceScript, call.args)
 	if err != nil {
 		return false, s.trouble(err)
@@ -98,7 +102,7 @@ func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, fie
 	case "duplicate":
 		return true, nil
 	}
-	return false, refusal(f, verdict)
+	return false, refusal(b.Fence, verdict)
 }
 
 // run calls a script by its hash, and teaches it to a Redis that does not know it yet. args has two free places in front.
@@ -117,7 +121,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, args []any) (stri
 	return cmd.Text()
 }
 
-var scriptSources = map[*redis.Script]string{fenceScript: fenceSource, replaceScript: replaceSource}
+var scriptSources = map[*redis.Script]string{fenceScript: fenceSource, replaceScript: replaceSource, replayScript: replaySource, dropScript: dropSource}
 
 // refusal explains the verdicts of fence.lua that are not a success.
 func refusal(f *fence, verdict string) error {

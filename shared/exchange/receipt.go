@@ -18,10 +18,16 @@ type Receipt struct {
 
 // Command is one write in a form for people.
 type Command struct {
-	Command  string `json:"command"` // "SET", "DEL"; "DEL PREFIX" for a truncate
+	Command  string `json:"command"` // "SET", "DEL"; "DEL PREFIX" for a truncate; "XADD" for a dead letter
 	Key      string `json:"key"`
 	Value    string `json:"value,omitempty"`
 	ExpireMS int64  `json:"expire_ms,omitempty"`
+	// Message is the index of the message that this comes of.
+	Message int `json:"message,omitempty"`
+	// Why is the reason of a dead letter, and of what is removed for it.
+	Why string `json:"why,omitempty"`
+	// Present is what the key holds now, where QueryAgainst asks for it; null when there is no such key.
+	Present *string `json:"present,omitempty"`
 }
 
 // Check is the body of RouteCheck: everything about this function and its Redis that would get in the way.

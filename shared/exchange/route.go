@@ -19,6 +19,8 @@ const (
 const (
 	QueryDryRun = "dry_run" // "1": answer with the commands, touch nothing
 	QueryFence  = "fence"   // "off": apply although a fence is there
+
+	QueryAgainst = "against" // "1": a dry run also shows what the keys hold now
 )
 
 // Headers. What may differ between two attempts of one batch is here, never in the body.
