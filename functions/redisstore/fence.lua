@@ -68,8 +68,15 @@ end
 for first = 4 + plain + expiring, #KEYS, chunk do
   redis.call('DEL', unpack(KEYS, first, math.min(first + chunk - 1, #KEYS)))
 end
--- A letter whose key has been written since must not be written any more.
+-- A letter whose key has been written since must not be written any more, and one of a newer letter takes its place.
+local letters, older = tonumber(ARGV[11]), {}
 if redis.call('EXISTS', KEYS[3]) == 1 then
+  local at = value + 2 * expiring
+  for _ = 1, letters do
+    local first = at + 3 + tonumber(ARGV[at + 1])
+    at = first - 1 + tonumber(ARGV[at + 2])
+    for i = first, at do older[#older + 1] = redis.call('HGET', KEYS[3], ARGV[i]) or nil end
+  end
   for first = 4, #KEYS, chunk do
     redis.call('HDEL', KEYS[3], unpack(KEYS, first, math.min(first + chunk - 1, #KEYS)))
   end
@@ -79,7 +86,7 @@ if ARGV[10] ~= '1' then
   return 'applied'
 end
 
-local letters = tonumber(ARGV[11])
+for _, id in ipairs(older) do redis.call('XDEL', KEYS[2], id) end
 if letters > 0 then
   local at, newest = value + 2 * expiring, nil
   for _ = 1, letters do

@@ -137,13 +137,17 @@ func newerDelete(w *World) {
 func newerLetter(w *World) {
 	w.Open(w.Ask("s1"))
 	w.Applied(w.Parking("s1", 1, []string{"a"}))
+	older := w.Kept(1)[0]
 	w.Applied(w.Parking("s1", 2, []string{"a"}))
-	both := w.Kept(2)
-	w.Replay(both[0], false, "a=1")
+	newest := w.Kept(1)[0] // it has taken the place of the older
+	if newest.ID == older.ID {
+		w.Error("the older letter is kept")
+	}
+	w.Replay(older, false, "a=1")
 	w.Keys("a")
-	w.Replay(both[1], true, "a=2")
+	w.Replay(newest, true, "a=2")
 	w.Keys("a=2")
-	w.Replay(both[0], false, "a=1")
+	w.Replay(older, false, "a=1")
 	w.Keys("a=2")
 }
 
