@@ -68,6 +68,9 @@ func fingerprints(ctx context.Context, q catalog.Querier, types *catalog.Types, 
 			describe(of, types.Get(c.Type))
 		}
 	}
+	if t.Where != "" { // other rows are other keys
+		fmt.Fprintf(of, "where %q", t.Where)
+	}
 	key := xxhash.New()
 	fmt.Fprintf(key, "%d %q", t.OID, t.PrimaryKey)
 	return fmt.Sprintf("%016x", key.Sum64()), fmt.Sprintf("%016x", of.Sum64()), nil
@@ -157,7 +160,7 @@ func (l *life) newLayout(ctx context.Context, t change.Table, names []string, oi
 	if err != nil {
 		return nil, err
 	}
-	layout.From = from
+	layout.From, layout.Where = from, l.tables.byName[t].Where
 	layout.Fixed = !slices.ContainsFunc(oids, func(oid uint32) bool { return render.Builtin(oid) == nil })
 	return layout, nil
 }
@@ -172,7 +175,7 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 		}
 		// Renamed: before this life, and the stream still tells of then, or since.
 	}
-	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name}})
+	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name, Where: l.tables.byName[table].Where}})
 	if err != nil {
 		return nil, err
 	}
