@@ -135,7 +135,7 @@ func commands(b *effect.Batch) []exchange.Command {
 		all = append(all, exchange.Command{Command: "DEL PREFIX", Key: strings.Clone(prefix)})
 	}
 	for _, w := range b.Writes {
-		c := exchange.Command{Command: "DEL", Key: strings.Clone(w.Key), Message: max(0, int(w.From)-1)}
+		c := exchange.Command{Command: "DEL", Key: strings.Clone(w.Key)}
 		if !w.Delete {
 			c.Command, c.Value, c.ExpireMS = "SET", strings.Clone(w.Value), w.ExpireMS
 		}
@@ -145,7 +145,7 @@ func commands(b *effect.Batch) []exchange.Command {
 		all = append(all, c)
 	}
 	for _, l := range b.Letters {
-		all = append(all, exchange.Command{Command: "XADD", Key: exchange.DeadLettersKey(b.Sink), Message: max(0, l.From), Why: l.Reason})
+		all = append(all, exchange.Command{Command: "XADD", Key: exchange.DeadLettersKey(b.Sink), Why: l.Reason})
 	}
 	return all
 }

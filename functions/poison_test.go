@@ -127,8 +127,8 @@ func TestServer_PoisonInADryRun(t *testing.T) {
 	large := `{"id":2,"x":"too large to be written"}`
 	f.settled("/?dry_run=1&against=1", batch(message("read", `{"id":1}`), message("read", large)), exchange.Receipt{Written: 1, Dead: 1, Commands: []exchange.Command{
 		{Command: "SET", Key: "sequin:products:1", Value: `{"id":1}`},
-		{Command: "DEL", Key: "sequin:products:2", Message: 1, Why: tooLarge(large, 20), Present: new("old")},
-		{Command: "XADD", Key: "freshet:freshet:dead", Message: 1, Why: tooLarge(large, 20)},
+		{Command: "DEL", Key: "sequin:products:2", Why: tooLarge(large, 20), Present: new("old")},
+		{Command: "XADD", Key: "freshet:freshet:dead", Why: tooLarge(large, 20)},
 	}})
 	if n := len(f.letters("").Letters); n != 0 {
 		t.Errorf("%d letters", n)

@@ -179,8 +179,8 @@ func TestServer_DryRunTouchesNothing(t *testing.T) {
 	f := start(t, func(c *functions.Config) { c.ExpireMS = "5000" })
 	want := exchange.Receipt{Written: 1, Deleted: 2, Duplicate: 1, Commands: []exchange.Command{
 		{Command: "DEL PREFIX", Key: "sequin:products:"},
-		{Command: "SET", Key: "sequin:products:1", Value: `{"id":1}`, ExpireMS: 5000, Message: 2},
-		{Command: "DEL", Key: "sequin:products:2", Message: 3},
+		{Command: "SET", Key: "sequin:products:1", Value: `{"id":1}`, ExpireMS: 5000},
+		{Command: "DEL", Key: "sequin:products:2"},
 	}}
 	messages := []string{message("insert", `{"id":3}`), message("truncate", "null"), message("insert", `{"id":1}`), message("delete", `{"id":2}`)}
 	f.settled("/v1/batches?dry_run=1", batch(messages...), want)

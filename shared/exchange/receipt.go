@@ -22,8 +22,6 @@ type Command struct {
 	Key      string `json:"key"`
 	Value    string `json:"value,omitempty"`
 	ExpireMS int64  `json:"expire_ms,omitempty"`
-	// Message is the index of the message that this comes of.
-	Message int `json:"message,omitempty"`
 	// Why is the reason of a dead letter, and of what is removed for it.
 	Why string `json:"why,omitempty"`
 	// Present is what the key holds now, where QueryAgainst asks for it; null when there is no such key.

@@ -24,6 +24,7 @@ const usage = `usage: poller [command]
 
   run          mirror the tables of POLLER_TABLES (the default)
   check        examine Postgres, the function and Redis, and say what would get in the way
+  preview      show what the function would write for some rows
   dead-letters list, show, replay or drop messages that could not be written
   healthcheck  ask a running poller on this machine whether it is alive
   help         this text
@@ -60,6 +61,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case command == "help" || command == "-h" || command == "--help":
 		fmt.Fprint(out, usage)
 		return nil
+	case command == "preview":
+		return preview(ctx, args[1:], out)
 	case command == "dead-letters":
 		return deadLetters(ctx, args[1:], out)
 	case len(args) > 1 || command != "run" && command != "check" && command != "healthcheck":
