@@ -27,10 +27,13 @@ type tables struct {
 	plan    exchange.Plan
 	types   *catalog.Types
 	layouts map[string]*row.Layout // as the catalog has them now
+
+	columns  map[change.Table][]string // that are published, where these are not all
+	narrowed bool                      // the publication has, or had, column lists of ours
 }
 
 func newTables(found []catalog.Table) tables {
-	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}}
+	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}, columns: map[change.Table][]string{}}
 	for _, f := range found {
 		t.byName[f.Table] = f
 		t.byOID[f.OID] = f.Table
@@ -99,6 +102,9 @@ func (l *life) unaltered(ctx context.Context, q catalog.Querier) error {
 	if err != nil {
 		return err
 	}
+	if err := l.covered(found); err != nil {
+		return err
+	}
 	return compare(ctx, q, l.tables.shapes, found)
 }
 
@@ -140,8 +146,9 @@ func published(t catalog.Table) (names []string) {
 func (l *life) fromCatalog(ctx context.Context, t catalog.Table) (*row.Layout, error) {
 	var names []string
 	var oids []uint32
+	list := l.tables.columns[t.Table]
 	for _, c := range t.Columns {
-		if !c.Generated {
+		if !c.Generated && (len(list) == 0 || slices.Contains(list, c.Name)) {
 			names, oids = append(names, c.Name), append(oids, c.Type)
 		}
 	}
@@ -202,7 +209,11 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 	if len(key) > 0 && !sameSet(then, key) {
 		return nil, nil // keys were made of other columns then; they have been cleared, and the rows are read again
 	}
-	return l.newLayout(ctx, table, names, oids, then, from)
+	layout, err := l.newLayout(ctx, table, names, oids, then, from)
+	if err == nil && len(now) == 1 {
+		layout.Partial = l.partial(now[0], r)
+	}
+	return layout, err
 }
 
 // primaryKey reconciles the key that the catalog has with the relation's. Under the default identity the relation flags just the primary key's columns, but

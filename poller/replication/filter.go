@@ -103,20 +103,41 @@ func (p *preflight) refused(t catalog.Table, why *pgconn.PgError) {
 // parentheses keeps a comment at the end of a condition from swallowing what follows.
 func parentheses(condition string) string { return "(" + condition + "\n)" }
 
-// published is a table as CREATE PUBLICATION names it.
-func published(t catalog.Table) string {
-	if t.Where == "" {
-		return t.From()
+// published is a table as CREATE PUBLICATION names it; without columns it has all of them.
+func published(t catalog.Table, columns ...string) string {
+	text := t.From()
+	if len(columns) > 0 {
+		quoted := make([]string, len(columns))
+		for i, name := range columns {
+			quoted[i] = change.QuoteIdentifier(name)
+		}
+		text += " (" + strings.Join(quoted, ", ") + ")"
 	}
-	return t.From() + " WHERE " + parentheses(t.Where)
+	if t.Where != "" {
+		text += " WHERE " + parentheses(t.Where)
+	}
+	return text
 }
 
-// mark is the comment on a publication that the poller keeps: what it leaves out, it leaves out because the settings say so. Somebody else's filter
-// is another matter.
-const mark = "kept by freshet"
+// mark is the comment on a publication whose row filters the poller keeps: what it leaves out, it leaves out because the settings say so. Somebody
+// else's filter is another matter.
+type mark string
 
-func markSQL(publication string) string {
-	return fmt.Sprintf("COMMENT ON PUBLICATION %s IS '%s'", change.QuoteIdentifier(publication), mark)
+// The marks. Of a publication that the poller has not made it keeps filters alone: others may read it too.
+const (
+	markFilters  mark = "row filters kept by freshet"
+	markMade     mark = "kept by freshet"
+	markNarrowed mark = "kept by freshet, with column lists"
+)
+
+// made says that the poller has made the publication.
+func (m mark) made() bool { return m == markMade || m == markNarrowed }
+
+// filters says that the poller has set the row filters.
+func (m mark) filters() bool { return m.made() || m == markFilters }
+
+func (m mark) sql(publication string) string {
+	return fmt.Sprintf("COMMENT ON PUBLICATION %s IS '%s'", change.QuoteIdentifier(publication), string(m))
 }
 
 // unfilterable finds out whether tables with a WHERE are published in a way that has no filters: with all tables, or with a schema.
@@ -143,17 +164,19 @@ func (p *preflight) filters(ctx context.Context, publication string, owned bool)
 		return nil
 	}
 	rows, err := p.conn.Query(ctx, `
-		SELECT n.nspname::text, c.relname::text, coalesce(pg_get_expr(r.prqual, r.prrelid), ''), r.prattrs IS NOT NULL, coalesce(obj_description(p.oid, 'pg_publication'), '') LIKE $2 || '%'
+		SELECT n.nspname::text, c.relname::text, coalesce(pg_get_expr(r.prqual, r.prrelid), ''), 
+		       ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (r.prattrs)), coalesce(obj_description(p.oid, 'pg_publication'), '')
 		  FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
 		  JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		 WHERE p.pubname = $1
-		 ORDER BY 1, 2`, p.config.Publication, mark)
+		 ORDER BY 1, 2`, p.config.Publication)
 	if err != nil {
 		return fmt.Errorf("read the publication's filters: %w", err)
 	}
 	type member struct {
 		Schema, Name, Filter string
-		Columns, Marked      bool
+		Columns              []string
+		Mark                 mark
 	}
 	members, err := pgx.CollectRows(rows, pgx.RowToStructByPos[member])
 	if err != nil {
@@ -170,10 +193,11 @@ func (p *preflight) filters(ctx context.Context, publication string, owned bool)
 			continue // there is a finding already
 		}
 		switch {
-		case m.Columns:
+		case len(m.Columns) > 0 && !(owned && t.Owned && m.Mark.made()):
 			p.leavesOut(publication, t)
-		case m.Filter == want.text:
-		case owned && t.Owned && (m.Filter == "" || m.Marked):
+		case m.Filter == want.text && (len(m.Columns) == 0 || containsAll(m.Columns, t.IdentityColumns)):
+		case owned && t.Owned && (m.Filter == "" || m.Mark.filters()):
+			// Either another filter, or a list of columns without those of a new identity: the application's own UPDATE fails until it is gone.
 			p.Refiltered = append(p.Refiltered, t)
 		case t.Where == "":
 			p.leavesOut(publication, t)
@@ -207,11 +231,23 @@ func (p *preflight) otherFilter(publication string, t catalog.Table, filter stri
 }
 
 // refilterSQL sets a table's filter. There is no statement for one table alone that would keep the others.
-func refilterSQL(publication string, t catalog.Table) []string {
+func refilterSQL(publication string, t catalog.Table, columns ...string) []string {
 	return []string{
 		fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", publication, t.From()),
-		fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", publication, published(t)),
+		fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", publication, published(t, columns...)),
 	}
+}
+
+// atOnce runs statements in one transaction: the stream sees all of them at one place.
+func atOnce(ctx context.Context, conn *pgx.Conn, all []string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, sql := range all {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // refilter sets the filters that have changed in the settings. The rows are read again after it, since they count as of another shape.
@@ -219,19 +255,18 @@ func refilter(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog
 	if len(s.Refiltered) == 0 {
 		return nil
 	}
+	is, err := readMark(ctx, conn, c.Publication)
+	if err != nil {
+		return err
+	}
+	if !is.made() {
+		is = markFilters
+	}
 	var all []string
 	for _, t := range s.Refiltered {
 		all = append(all, refilterSQL(change.QuoteIdentifier(c.Publication), t)...)
 	}
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		for _, sql := range append(all, markSQL(c.Publication)) {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := atOnce(ctx, conn, append(all, is.sql(c.Publication))); err != nil {
 		return fmt.Errorf("change the row filters of publication %q: %w", c.Publication, err)
 	}
 	log.Info("changed the row filters of the publication", "publication", c.Publication, "tables", len(s.Refiltered))

@@ -239,7 +239,7 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestConfig_Validate(t *testing.T) {
-	good := replication.Config{DatabaseURL: "postgres://u:p@h/d", Slot: "freshet_1", Publication: "freshet", StatusEvery: time.Second}
+	good := replication.Config{DatabaseURL: "postgres://u:p@h/d", Slot: "freshet_1", Publication: "freshet", Narrow: "auto", StatusEvery: time.Second}
 	if found := good.Validate(); len(found) > 0 {
 		t.Errorf("good settings are refused: %v", found)
 	}

@@ -18,7 +18,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.
 		if _, err := conn.Exec(ctx, createPublication(c.Publication, s.Tables)); err != nil {
 			return false, fmt.Errorf("create publication %q: %w", c.Publication, err)
 		}
-		if _, err := conn.Exec(ctx, markSQL(c.Publication)); err != nil {
+		if _, err := conn.Exec(ctx, markMade.sql(c.Publication)); err != nil {
 			return false, fmt.Errorf("mark publication %q: %w", c.Publication, err)
 		}
 		log.Info("created the publication", "publication", c.Publication, "tables", len(s.Tables))

@@ -85,6 +85,10 @@ type Plan struct {
 type TablePlan struct {
 	// KeyPrefix is what all keys of the table begin with, and no key of another table.
 	KeyPrefix string `json:"key_prefix"`
+	// UsedColumns are those that the rules read; empty means all of them.
+	UsedColumns []string `json:"used_columns,omitempty"`
+	// KeyColumns are those that the keys are made of.
+	KeyColumns []string `json:"key_columns,omitempty"`
 	// OneLane is set when a key depends on more than the primary key, so that order matters over the whole table.
 	OneLane bool `json:"one_lane,omitempty"`
 	// Incomparable says why the table's values cannot be compared with its rows; empty when they can.
