@@ -243,9 +243,9 @@ func TestConfig_Validate(t *testing.T) {
 	if found := good.Validate(); len(found) > 0 {
 		t.Errorf("good settings are refused: %v", found)
 	}
-	bad := replication.Config{DatabaseURL: "postgres://u:geheim@h:port/d", Slot: "Fre shet", Publication: `a"b`, StatusEvery: -1}
+	bad := replication.Config{DatabaseURL: "postgres://u:geheim@h:port/d", Slot: "Fre shet", Publication: `a"b`, Narrow: "perhaps", StatusEvery: -1}
 	found := bad.Validate()
-	for i, name := range []string{"DATABASE_URL", "POLLER_SLOT", "POLLER_PUBLICATION", "POLLER_STATUS_EVERY"} {
+	for i, name := range []string{"DATABASE_URL", "POLLER_SLOT", "POLLER_PUBLICATION", "POLLER_NARROW", "POLLER_STATUS_EVERY"} {
 		if i >= len(found) || !strings.Contains(found[i].What, name) || found[i].Fix == "" {
 			t.Errorf("nothing about %s in %v", name, found)
 		}
