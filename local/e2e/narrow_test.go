@@ -93,7 +93,7 @@ func TestThePublicationIsNarrowedToWhatTheRulesUse(t *testing.T) {
 		t.Errorf("published are %s", got)
 	}
 	r.exec("INSERT INTO wares (id, name, body) VALUES (100, 'new', 'x'); UPDATE wares SET price = price + 1 WHERE id < 20; UPDATE wares SET note = 'other' WHERE id < 10")
-	r.exec("UPDATE wares SET id = id + 1000 WHERE id IN (3, 4); DELETE FROM wares WHERE id = 5; ALTER TABLE wares ADD COLUMN later int DEFAULT 7")
+	r.exec("UPDATE wares SET id = id + 1000 WHERE id IN (3, 4); DELETE FROM wares WHERE id = 5")
 	r.wantExactly(patience, narrow)
 
 	// What changed while the publication was narrow is read again once the rules use more: nothing else makes these rows right, since the
@@ -116,7 +116,7 @@ func TestThePublicationIsNarrowedToWhatTheRulesUse(t *testing.T) {
 	r.pollExtra["POLLER_NARROW"] = "off"
 	r.launchPoller()
 	r.exec("UPDATE wares SET price = 8 WHERE id = 22")
-	all := pick("id, note, name, price, body, sku, later") + " WHERE id IN (21, 22)"
+	all := pick("id, note, name, price, body, sku") + " WHERE id IN (21, 22)"
 	r.wantExactly(patience, all, pick("id, name, price, body")+wide, narrow+same+" AND id NOT IN (21, 22)")
 	if got := r.text("SELECT prattrs IS NULL FROM pg_publication_rel"); got != "true" {
 		t.Error("the publication has a list still")
