@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -17,11 +18,19 @@ import (
 	"freshet/shared/exchange"
 )
 
+// complete are settings with which New has nothing to find fault.
+func complete(url string) functions.Config {
+	c := settings(url)
+	c.Poison = functions.Poison{OnPoison: "park", MaxValue: 1 << 20}
+	c.DeadLettersMax, c.DeadLettersAge = 10, time.Hour
+	return c
+}
+
 // transformed starts a function with code for its values.
 func transformed(t *testing.T, transform functions.Transform, edit ...func(*functions.Config)) *fn {
 	t.Helper()
 	r := redistest.New(t)
-	c := settings(r.URL)
+	c := complete(r.URL)
 	for _, f := range edit {
 		f(&c)
 	}
@@ -93,7 +102,7 @@ func TestNew_TransformFails(t *testing.T) {
 func TestNew_Version(t *testing.T) {
 	r := redistest.New(t)
 	open := func(choices ...functions.Option) exchange.Plan {
-		f, err := functions.New(settings(r.URL), choices...)
+		f, err := functions.New(complete(r.URL), choices...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +127,7 @@ func TestNew_Version(t *testing.T) {
 }
 
 func TestNew_RefusesWrongSettings(t *testing.T) {
-	c := settings("redis://localhost")
+	c := complete("redis://localhost")
 	c.Key, c.Timeout = "x", 0
 	if _, err := functions.New(c); err == nil || !strings.Contains(err.Error(), "FN_KEY") || !strings.Contains(err.Error(), "FN_TIMEOUT") {
 		t.Errorf("got %v", err)

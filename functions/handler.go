@@ -3,7 +3,6 @@ package functions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"freshet/functions/effect"
@@ -21,6 +20,7 @@ type Store interface {
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
 	// Values answers what keys hold, nil where there is no string.
 	Values(ctx context.Context, keys []string) ([]*string, error)
+	Letters
 	// Compare says how the key of each write stands, in their order, and changes nothing. With a fence it then wants the state to be exactly
 	// where the fence is.
 	Compare(ctx context.Context, b *effect.Batch) ([]effect.Standing, error)
@@ -36,6 +36,9 @@ type Store interface {
 
 // Handler is what the function does, whatever carries the requests. It is safe for concurrent use.
 type Handler struct {
+	// Poison says what becomes of messages that can never be written. Set before the first request.
+	Poison Poison
+
 	rules     *rules.Rules
 	store     Store
 	transform Transform
@@ -65,8 +68,9 @@ type work struct {
 	rules.Renderer
 }
 
-// Apply settles the batch: after a nil error every message is written, deleted or filtered.
-func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchange.Receipt, error) {
+// Apply settles the batch: after a nil error every message is written, deleted, filtered or kept as a dead letter. broken are the messages
+// of the batch that cannot be read.
+func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken ...change.Broken) (exchange.Receipt, error) {
 	w := h.works.Get().(*work)
 	defer func() {
 		w.Batch.Reset()
@@ -80,10 +84,20 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 		w.Fence = b.Fence
 	}
 	w.Transform = h.transform.during(ctx)
+	if b.Fence != nil {
+		w.Sink = b.Fence.Sink
+	}
+	w.Limits = h.Poison.limits()
+	// Without a fence a person waits for the answer, who is better told than a stream.
+	parks := h.Poison.OnPoison == park && (w.Fence != nil || how.DryRun)
+	if len(broken) > 0 && !parks {
+		return exchange.Receipt{}, malformed("this is not a batch", broken[0].Err.Error())
+	}
+	w.parkBroken(broken)
 	if how.DryRun {
 		return h.preview(ctx, w, b.Messages, how.Against)
 	}
-	receipt, err := w.render(b.Messages)
+	receipt, err := w.render(b.Messages, parks)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
@@ -93,16 +107,19 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 		return exchange.Receipt{}, err
 	}
 	if duplicate {
-		return exchange.Receipt{Duplicate: len(b.Messages), Rules: receipt.Rules}, nil
+		return exchange.Receipt{Duplicate: len(b.Messages) + len(broken), Rules: receipt.Rules}, nil
 	}
 	return receipt, nil
 }
 
 // render gathers the effects of all messages and counts what becomes of them.
-func (w *work) render(messages []change.Message) (r exchange.Receipt, err error) {
+func (w *work) render(messages []change.Message, parks bool) (r exchange.Receipt, err error) {
 	for i := range messages {
-		kept, err := w.Render(&messages[i], &w.Batch)
+		kept, err := w.one(i, &messages[i])
+		var poison *rules.Poison
 		switch {
+		case parks && errors.As(err, &poison):
+			w.park(&messages[i], poison)
 		case err != nil:
 			// A message that no attempt can settle holds its lane.
 			return r, explain(err, i)
@@ -119,17 +136,7 @@ func (w *work) count(r *exchange.Receipt) {
 	r.Written, r.Deleted = w.Counts()
 	r.Deleted += len(w.Clears)
 	r.Duplicate = w.Overtaken
-}
-
-// explain says which message it was.
-func explain(err error, i int) error {
-	var poison *rules.Poison
-	if !errors.As(err, &poison) {
-		return err
-	}
-	cause := *poison.Cause
-	cause.Why = fmt.Sprintf("message %d: %s", i, cause.Why)
-	return &rules.Poison{Table: poison.Table, Column: poison.Column, Cause: &cause}
+	r.Dead = len(w.Letters)
 }
 
 // Open begins a session, if the rules can serve its tables.

@@ -12,12 +12,13 @@ import (
 	"freshet/shared/problem"
 )
 
-// preview says what the messages would come to, and how. A message that can never be written is shown with the reason, where a real batch
-// would be refused for it.
-func (h *Handler) preview(ctx context.Context, w *work, messages []change.Message, against bool) (r exchange.Receipt, err error) {
+// preview says what the messages would come to, and how. A message that can never be written is shown with the reason, also where a real
+// batch would be refused for it.
+func (h *Handler) preview(ctx context.Context, w *work, messages []change.Message, against bool) (exchange.Receipt, error) {
+	var all []exchange.Preview
 	for i := range messages {
 		wrong := error(nil)
-		w.Preview(&messages[i], func(rule string, alone *effect.Batch, reason string, err error) {
+		w.Preview(&messages[i], w.Limits, func(rule string, alone *effect.Batch, reason string, err error) {
 			p := exchange.Preview{Message: i, Rule: rule, Commands: commands(alone), Reason: reason}
 			var poison *rules.Poison
 			if errors.As(err, &poison) {
@@ -25,22 +26,17 @@ func (h *Handler) preview(ctx context.Context, w *work, messages []change.Messag
 			} else if err != nil {
 				wrong = err
 			}
-			r.Previews = append(r.Previews, p)
+			all = append(all, p)
 		})
 		if wrong != nil {
-			return r, wrong
-		}
-		kept, err := w.Render(&messages[i], &w.Batch)
-		switch {
-		case err != nil:
-			r.Dead++
-		case !kept:
-			r.Filtered++
+			return exchange.Receipt{}, wrong
 		}
 	}
-	w.count(&r)
-	r.Rules = h.rules.Hash()
-	r.Commands = commands(&w.Batch)
+	r, err := w.render(messages, true)
+	if err != nil {
+		return r, err
+	}
+	r.Previews, r.Rules, r.Commands = all, h.rules.Hash(), commands(&w.Batch)
 	if against {
 		err = h.compare(ctx, &r)
 	}
@@ -58,7 +54,7 @@ func (h *Handler) compare(ctx context.Context, r *exchange.Receipt) error {
 	var places []**string
 	note := func(all []exchange.Command) {
 		for i := range all {
-			if all[i].Command != clearing {
+			if c := all[i].Command; c != clearing && c != keeping {
 				keys, places = append(keys, all[i].Key), append(places, &all[i].Present)
 			}
 		}
@@ -77,8 +73,11 @@ func (h *Handler) compare(ctx context.Context, r *exchange.Receipt) error {
 	return nil
 }
 
-// clearing is how a truncate's command is called.
-const clearing = "DEL PREFIX"
+// How the commands of a truncate and of a dead letter are called.
+const (
+	clearing = "DEL PREFIX"
+	keeping  = "XADD"
+)
 
 // commands shows the effects to people. The strings are copies, since those of a batch do not outlive it.
 func commands(b *effect.Batch) []exchange.Command {
@@ -94,7 +93,13 @@ func commands(b *effect.Batch) []exchange.Command {
 		if w.IfThere {
 			c.Command = "SET XX"
 		}
+		if i := b.Parked(&w); i >= 0 {
+			c.Why = b.Letters[i].Reason
+		}
 		all = append(all, c)
+	}
+	for _, l := range b.Letters {
+		all = append(all, exchange.Command{Command: keeping, Key: exchange.DeadLettersKey(b.Sink), Why: l.Reason})
 	}
 	return all
 }

@@ -222,10 +222,11 @@ func TestServer_Preview(t *testing.T) {
 	got.Rules = ""
 	old := "old"
 	poison := &problem.Details{Title: "a row of public.products has no key", Detail: `its column "sku" is null`, Fix: "every part of a key needs a value: correct the row, or use other columns in FN_KEY"}
-	want := exchange.Receipt{Written: 2, Deleted: 2, Dead: 1,
+	const why = `a row of public.products has no key: its column "sku" is null (fix: every part of a key needs a value: correct the row, or use other columns in FN_KEY)`
+	want := exchange.Receipt{Written: 2, Deleted: 1, Dead: 1,
 		Commands: []exchange.Command{
 			{Command: "SET", Key: "p:1", Value: `{"id":1,"price":9.90,"sku":"A"}`, Present: &old}, {Command: "SET XX", Key: "sku:A", Value: `{"price":9.90}`},
-			{Command: "DEL", Key: "p:2"}, {Command: "DEL", Key: "sku:B"},
+			{Command: "DEL", Key: "p:2", Why: why}, {Command: "DEL", Key: "sku:B"}, {Command: "XADD", Key: "freshet:freshet:dead", Why: why},
 		},
 		Previews: []exchange.Preview{
 			{Message: 0, Rule: "rules[0]", Commands: []exchange.Command{{Command: "SET", Key: "p:1", Value: `{"id":1,"price":9.90,"sku":"A"}`, Present: &old}}},

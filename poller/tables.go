@@ -27,10 +27,13 @@ type tables struct {
 	plan    exchange.Plan
 	types   *catalog.Types
 	layouts map[string]*row.Layout // as the catalog has them now
+
+	columns  map[change.Table][]string // that are published, where these are not all
+	narrowed bool                      // the publication has, or had, column lists of ours
 }
 
 func newTables(found []catalog.Table) tables {
-	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}}
+	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}, columns: map[change.Table][]string{}}
 	for _, f := range found {
 		t.byName[f.Table] = f
 		t.byOID[f.OID] = f.Table
@@ -79,6 +82,9 @@ func fingerprints(ctx context.Context, q catalog.Querier, types *catalog.Types, 
 			describe(of, types.Get(c.Type))
 		}
 	}
+	if t.Where != "" { // other rows are other keys
+		fmt.Fprintf(of, "where %q", t.Where)
+	}
 	key := xxhash.New()
 	fmt.Fprintf(key, "%d %q", t.OID, t.PrimaryKey)
 	return fmt.Sprintf("%016x", key.Sum64()), fmt.Sprintf("%016x", of.Sum64()), nil
@@ -105,6 +111,9 @@ var errAltered = errors.New("a table was altered")
 func (l *life) unaltered(ctx context.Context, q catalog.Querier) error {
 	found, _, err := catalog.Tables(ctx, q, l.patterns)
 	if err != nil {
+		return err
+	}
+	if err := l.covered(found); err != nil {
 		return err
 	}
 	return compare(ctx, q, l.tables.shapes, found)
@@ -150,8 +159,9 @@ func published(t catalog.Table) (names []string) {
 func (l *life) fromCatalog(ctx context.Context, t catalog.Table) (*row.Layout, error) {
 	var names []string
 	var oids []uint32
+	list := l.tables.columns[t.Table]
 	for _, c := range t.Columns {
-		if !c.Generated {
+		if !c.Generated && (len(list) == 0 || slices.Contains(list, c.Name)) {
 			names, oids = append(names, c.Name), append(oids, c.Type)
 		}
 	}
@@ -170,7 +180,7 @@ func (l *life) newLayout(ctx context.Context, t change.Table, names []string, oi
 	if err != nil {
 		return nil, err
 	}
-	layout.From = from
+	layout.From, layout.Where = from, l.tables.byName[t].Where
 	layout.Fixed = !slices.ContainsFunc(oids, func(oid uint32) bool { return render.Builtin(oid) == nil })
 	return layout, nil
 }
@@ -185,7 +195,7 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 		}
 		// Renamed: before this life, and the stream still tells of then, or since.
 	}
-	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name}})
+	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name, Where: l.tables.byName[table].Where}})
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +222,11 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 	if len(key) > 0 && !sameSet(then, key) {
 		return nil, nil // keys were made of other columns then; they have been cleared, and the rows are read again
 	}
-	return l.newLayout(ctx, table, names, oids, then, from)
+	layout, err := l.newLayout(ctx, table, names, oids, then, from)
+	if err == nil && len(now) == 1 {
+		layout.Partial = l.partial(now[0], r)
+	}
+	return layout, err
 }
 
 // primaryKey reconciles the key that the catalog has with the relation's. Under the default identity the relation flags just the primary key's columns, but

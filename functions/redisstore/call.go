@@ -51,9 +51,10 @@ func kindOf(w *effect.Write) kind {
 	return plain
 }
 
-// fill lays the arguments out as fence.lua reads them. The writes must stay where they are until the call is over.
-func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool) {
-	c.args = append(c.args[:0], nil, nil, 1+len(writes), stateKey(f.Sink)) // the command and its script come first
+// fill lays the arguments out as fence.lua reads them. What b points to must stay where it is until the call is over.
+func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters) {
+	f, writes := b.Fence, b.Writes
+	c.args = append(c.args[:0], nil, nil, 3+len(writes), stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink)) // the command and its script come first
 	var count [kinds]int
 	for of := plain; of <= deleted; of++ {
 		for i := range writes {
@@ -65,6 +66,7 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 	}
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
 	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], count[refreshed], advance)
+	c.args = append(c.args, len(b.Letters), l.most(), l.age())
 	c.args = append(c.args, fields...)
 	for of := plain; of <= refreshed; of++ {
 		for i := range writes {
@@ -73,6 +75,7 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 			}
 		}
 	}
+	c.letters(b)
 }
 
 // after spells the counts of all lanes in one argument.

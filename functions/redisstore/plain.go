@@ -15,6 +15,9 @@ const pipelined = 1000
 
 // applyPlain does a batch without a fence, as it is. It is no transaction: after an error the same batch has to come again.
 func (s *Store) applyPlain(ctx context.Context, b *effect.Batch) error {
+	if err := s.outdate(ctx, b.Sink, b.Clears); err != nil {
+		return s.trouble(err)
+	}
 	for _, prefix := range b.Clears {
 		err := s.scan(ctx, prefix, func(keys []string) error { return s.client.Del(ctx, keys...).Err() })
 		if err != nil {
@@ -23,7 +26,7 @@ func (s *Store) applyPlain(ctx context.Context, b *effect.Batch) error {
 	}
 	for rest := b.Writes; len(rest) > 0; {
 		n := min(pipelined, len(rest))
-		if err := s.send(ctx, rest[:n]); err != nil {
+		if err := s.send(ctx, b.Sink, rest[:n]); err != nil {
 			return s.trouble(err)
 		}
 		rest = rest[n:]
@@ -32,9 +35,11 @@ func (s *Store) applyPlain(ctx context.Context, b *effect.Batch) error {
 }
 
 // send answers the first error of any command.
-func (s *Store) send(ctx context.Context, writes []effect.Write) error {
+func (s *Store) send(ctx context.Context, sink string, writes []effect.Write) error {
 	commands, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, w := range writes {
+		keys := make([]string, len(writes))
+		for i, w := range writes {
+			keys[i] = w.Key
 			expire := time.Duration(w.ExpireMS) * time.Millisecond
 			switch {
 			case w.Delete:
@@ -45,6 +50,7 @@ func (s *Store) send(ctx context.Context, writes []effect.Write) error {
 				p.Set(ctx, w.Key, w.Value, expire)
 			}
 		}
+		p.HDel(ctx, markedKey(sink), keys...)
 		return nil
 	})
 	if !errors.Is(err, redis.Nil) {

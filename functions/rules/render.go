@@ -168,15 +168,18 @@ func (r *Renderer) value(t *tableRule, m *change.Message) (value string, keep bo
 }
 
 // Preview hands over what each rule makes of m: its effect alone, or why it writes nothing, or the error.
-func (r *Renderer) Preview(m *change.Message, each func(rule string, alone *effect.Batch, reason string, err error)) {
+func (r *Renderer) Preview(m *change.Message, limits effect.Limits, each func(rule string, alone *effect.Batch, reason string, err error)) {
 	if err := r.begin(m); err != nil {
 		each(r.Rules.of(m.Metadata.Of())[0].place, new(effect.Batch), "", err)
 		return
 	}
 	for i := range r.table.rules {
 		r.left = left{}
-		var alone effect.Batch
+		alone := effect.Batch{Limits: limits}
 		_, err := r.apply(&r.table.rules[i], m, &alone)
+		if why := alone.Unfit(); err == nil && why != nil {
+			err = &Poison{Table: m.Metadata.Of(), Cause: why}
+		}
 		each(r.table.rules[i].place, &alone, r.left.reason(m.Action), err)
 	}
 	r.end()

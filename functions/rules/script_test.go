@@ -153,7 +153,7 @@ func (s *script) do(said string) []string {
 	}
 	m := s.message(strings.TrimPrefix(said, "> "))
 	var lines []string
-	(&rules.Renderer{Rules: s.rules}).Preview(&m, func(_ string, alone *effect.Batch, reason string, err error) {
+	(&rules.Renderer{Rules: s.rules}).Preview(&m, effect.Limits{}, func(_ string, alone *effect.Batch, reason string, err error) {
 		lines = append(lines, spell(alone)...)
 		switch {
 		case err != nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ type Backend struct {
 
 // Run runs the suite. make is called for each test and answers an empty store.
 func Run(t *testing.T, make func(t *testing.T) Backend) {
-	for name, test := range map[string]func(*World){
+	tests := map[string]func(*World){
 		"a batch without a fence is applied as it is":           plainBatch,
 		"batches of a lane follow each other":                   inOrder,
 		"a batch that comes twice takes effect once":            twice,
@@ -62,7 +63,9 @@ func Run(t *testing.T, make func(t *testing.T) Backend) {
 		"a scan is of a session":                                  scannedBySession,
 		"a sweep deletes the keys it is given":                    swept,
 		"keys under an earlier prefix go when the table is there": leftover,
-	} {
+	}
+	maps.Copy(tests, letterTests)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(&World{T: t, Backend: make(t), Sink: "shop"}) })
 	}
 }

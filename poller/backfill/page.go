@@ -47,11 +47,11 @@ type source struct{ layout *row.Layout }
 // negative and empty keys are rows too.
 func (s source) query(after []string, limit int) string {
 	key := columnList(s.layout.PrimaryKey)
-	text := s.selectList()
+	beyond := ""
 	if len(after) > 0 {
-		text += " WHERE (" + key + ") > (" + s.placeholders(0) + ")"
+		beyond = "(" + key + ") > (" + s.placeholders(0) + ")"
 	}
-	return text + " ORDER BY " + key + " LIMIT " + strconv.Itoa(limit)
+	return s.selectList() + s.where(beyond) + " ORDER BY " + key + " LIMIT " + strconv.Itoa(limit)
 }
 
 // queryKeys reads the rows with these n keys.
@@ -60,7 +60,24 @@ func (s source) queryKeys(n int) string {
 	for i := range tuples {
 		tuples[i] = "(" + s.placeholders(i*len(s.layout.PrimaryKey)) + ")"
 	}
-	return s.selectList() + " WHERE (" + columnList(s.layout.PrimaryKey) + ") IN (" + strings.Join(tuples, ",") + ")"
+	return s.selectList() + s.where("("+columnList(s.layout.PrimaryKey)+") IN ("+strings.Join(tuples, ",")+")")
+}
+
+// where joins conditions with the table's own: what the stream leaves out, pages leave out too.
+func (s source) where(conditions ...string) string {
+	text := ""
+	for _, c := range append(conditions, s.layout.Where) {
+		switch {
+		case c == "":
+			continue
+		case text == "":
+			text = " WHERE "
+		default:
+			text += " AND "
+		}
+		text += "(" + c + "\n)" // a comment at the end of a condition must not swallow what follows
+	}
+	return text
 }
 
 func (s source) selectList() string {

@@ -37,6 +37,7 @@ type Delivery struct {
 	Busy atomic.Bool
 
 	pacer pacer
+	dead  dead
 }
 
 // Run delivers until the context ends, or the session does: then the error is ErrLost or ErrFenced.
@@ -218,9 +219,10 @@ func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
 // settle repeats the same bytes until the sink has settled them.
 func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk) error {
 	again := newBackoff(c.Config.RetryMax)
+	body := c.body
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		a := c.Client.Batch(ctx, id, c.body, attempt)
+		a := c.Client.Batch(ctx, id, body, attempt)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -228,6 +230,7 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk) erro
 		wait := max(again.NextBackOff(), min(a.RetryAfter, time.Minute))
 		switch a.Outcome {
 		case exchange.Settled:
+			c.buried(id, a.Receipt())
 			if c.Waiting.Over(c.number) {
 				c.Log.Info("the function answers again", logging.Lane, c.number)
 			}
@@ -240,9 +243,14 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk) erro
 			if chunk.Messages() > 1 {
 				return errTooLarge
 			}
+			if small := c.reduced(chunk); small != nil && len(body) == len(c.body) {
+				body = small
+				continue
+			}
 			wait = c.Config.HoldPause
 		case exchange.Held:
 			wait = c.Config.HoldPause
+			body = c.body // where it was reduced: a person may have raised the limit
 		}
 		if c.Waiting.For(c.number, a.Problem, time.Now()) {
 			c.Log.Warn("waiting for the function", logging.Lane, c.number, logging.Batch, id, logging.Attempt, attempt, logging.Err, a.Problem)

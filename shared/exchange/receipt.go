@@ -20,10 +20,12 @@ type Receipt struct {
 
 // Command is one write in a form for people.
 type Command struct {
-	Command  string `json:"command"` // "SET", "SET XX", "DEL"; "DEL PREFIX" for a truncate
+	Command  string `json:"command"` // "SET", "SET XX", "DEL"; "DEL PREFIX" for a truncate; "XADD" for a dead letter
 	Key      string `json:"key"`
 	Value    string `json:"value,omitempty"`
 	ExpireMS int64  `json:"expire_ms,omitempty"`
+	// Why is the reason of a dead letter, and of what is removed for it.
+	Why string `json:"why,omitempty"`
 	// Present is the string that Redis has under the key now; nil when it has none, or was not asked.
 	Present *string `json:"present,omitempty"`
 }

@@ -24,6 +24,8 @@ const usage = `usage: poller [command]
 
   run          mirror the tables of POLLER_TABLES (the default)
   check        examine Postgres, the function and Redis, and say what would get in the way
+  preview      show what the function would write for some rows
+  dead-letters list, show, replay or drop messages that could not be written
   healthcheck  ask a running poller on this machine whether it is alive
   help         this text
 
@@ -59,12 +61,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case command == "help" || command == "-h" || command == "--help":
 		fmt.Fprint(out, usage)
 		return nil
+	case command == "preview":
+		return preview(ctx, args[1:], out)
+	case command == "dead-letters":
+		return deadLetters(ctx, args[1:], out)
 	case len(args) > 1 || command != "run" && command != "check" && command != "healthcheck":
 		return badSettings{&problem.Error{What: fmt.Sprintf("unknown command %q", args), Fix: "poller help lists the commands"}}
 	}
-	var c poller.Config
-	if err := config.Load(poller.Prefix, &c); err != nil {
-		return badSettings{err}
+	c, err := settings()
+	if err != nil {
+		return err
 	}
 	if command == "healthcheck" {
 		return exchange.Probe(ctx, c.AdminAddr)
@@ -78,6 +84,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	boundMemory(c)
 	return p.Run(ctx)
+}
+
+// settings reads the environment.
+func settings() (c poller.Config, err error) {
+	if err := config.Load(poller.Prefix, &c); err != nil {
+		return c, badSettings{err}
+	}
+	return c, nil
 }
 
 // boundMemory has garbage collected earlier than usual once the heap is larger than full buffers make it: by itself the runtime lets it
