@@ -95,7 +95,7 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken 
 	}
 	w.parkBroken(broken)
 	if how.DryRun {
-		return h.preview(ctx, w, b.Messages, how.Against)
+		return h.preview(ctx, w, b.Messages, parks, how.Against)
 	}
 	receipt, err := w.render(b.Messages, parks)
 	if err != nil {

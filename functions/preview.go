@@ -12,9 +12,8 @@ import (
 	"freshet/shared/problem"
 )
 
-// preview says what the messages would come to, and how. A message that can never be written is shown with the reason, also where a real
-// batch would be refused for it.
-func (h *Handler) preview(ctx context.Context, w *work, messages []change.Message, against bool) (exchange.Receipt, error) {
+// preview says what the messages would come to, and how. It is refused where a real batch would be.
+func (h *Handler) preview(ctx context.Context, w *work, messages []change.Message, parks, against bool) (exchange.Receipt, error) {
 	var all []exchange.Preview
 	for i := range messages {
 		wrong := error(nil)
@@ -32,7 +31,7 @@ func (h *Handler) preview(ctx context.Context, w *work, messages []change.Messag
 			return exchange.Receipt{}, wrong
 		}
 	}
-	r, err := w.render(messages, true)
+	r, err := w.render(messages, parks)
 	if err != nil {
 		return r, err
 	}

@@ -205,6 +205,7 @@ func TestServer_DryRunTouchesNothing(t *testing.T) {
 // A dry run says of every message and rule what comes of it, and beside it what is there now.
 func TestServer_Preview(t *testing.T) {
 	f := start(t, func(c *functions.Config) {
+		c.OnPoison = "park"
 		c.Rules.Rules = `[{"table":"products","key":"p:{primary_key}","filter":[{"path":"record.price","op":">","value":5}],"actions":["insert","update"]},
 			{"table":"products","key":"sku:{record.sku}","write":"xx","value":{"price":"record.price"}}]`
 	})
