@@ -59,7 +59,10 @@ func perRow(b *testing.B) {
 }
 
 func BenchmarkHandler_Apply(b *testing.B) {
-	for _, value := range []string{"record", "record.name", `record.{name,price,"stock":inventory_count}`} {
+	for _, value := range []string{
+		"record", "record.name", `record.{name,price,"stock":inventory_count}`,
+		`{"name":"record.name","price":"record.price","stock":"record.inventory_count"}`, `{"name":"record.name","price":"record.price","stock.count":"record.inventory_count.@this"}`,
+	} {
 		b.Run(value, func(b *testing.B) {
 			h, _ := benchmark(b, nowhere{}, func(c *functions.Config) { c.Value = value })
 			batch, err := change.ParseBatch(body())
@@ -76,9 +79,35 @@ func BenchmarkHandler_Apply(b *testing.B) {
 	}
 }
 
+// Rules that do all they can, beside the default one.
+func BenchmarkHandler_Rules(b *testing.B) {
+	for name, edit := range map[string]func(*functions.Config){
+		"key":    func(c *functions.Config) { c.Key = "p:{record.inventory_count}" },
+		"filter": func(c *functions.Config) { c.Filter = `[{"path":"record.price","op":">=","value":9.9}]` },
+		"expiry": func(c *functions.Config) { c.ExpireMS, c.ExpireJitter = "3600000", "10" },
+		"two": func(c *functions.Config) {
+			c.Rules.Rules = `[{"table":"*","key":"a:{primary_key}"},{"table":"*","key":"b:{record.inventory_count}"}]`
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			h, _ := benchmark(b, nowhere{}, edit)
+			batch, err := change.ParseBatch(body())
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			perRow(b)
+		})
+	}
+}
+
 func BenchmarkServer_Batch(b *testing.B) {
 	h, c := benchmark(b, nowhere{}, func(*functions.Config) {})
-	server := functions.New(h, c, slog.New(slog.DiscardHandler))
+	server := functions.NewServer(h, c, slog.New(slog.DiscardHandler))
 	text := body()
 	for b.Loop() {
 		w := httptest.NewRecorder()

@@ -24,6 +24,7 @@ type Config struct {
 	MaxBody config.Bytes  `split_words:"true" default:"16777216" desc:"Largest body of a request, in bytes, or such as 16MiB."`
 	Timeout time.Duration `split_words:"true" default:"15s" desc:"Longest that one request may take; what is not done then is answered with 503 and comes again."`
 
+	Poison
 	Rules
 	Redis
 	Logging
@@ -40,6 +41,8 @@ func (c Config) Validate() (found problem.List) {
 	if c.Timeout < 100*time.Millisecond {
 		found = append(found, &problem.Error{What: "FN_TIMEOUT is " + c.Timeout.String(), Why: "no batch would ever be done in time", Fix: "FN_TIMEOUT=15s"})
 	}
+	found = append(found, c.Poison.Validate()...)
+	found = append(found, c.Letters.Validate()...)
 	found = append(found, c.Rules.Validate()...)
 	found = append(found, c.Redis.Validate()...)
 	return append(found, c.Logging.Validate()...)

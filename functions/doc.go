@@ -2,8 +2,10 @@
 // requests, so any number of instances may run.
 //
 //	server.go      HTTP: routes, limits, problems
+//	function.go    New: everything put together, with code of one's own for the values
 //	handler.go     what happens to a batch: rules, store, receipt
 //	verify.go      the same rules the other way: what is missing, stale or without a row
+//	preview.go     what would happen, and how: the dry run
 //	rules/         which rows, which key, which value
 //	effect/        what a batch does to keys, one write a key
 //	redisstore/    Redis: the fence, the state of a sink, truncates, checks

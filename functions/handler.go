@@ -3,8 +3,6 @@ package functions
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 
 	"freshet/functions/effect"
@@ -20,6 +18,9 @@ type Store interface {
 	Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error)
 	// Apply does the whole batch; duplicate says that it was done before. The batch is the caller's again afterwards.
 	Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err error)
+	// Values answers what keys hold, nil where there is no string.
+	Values(ctx context.Context, keys []string) ([]*string, error)
+	Letters
 	// Compare says how the key of each write stands, in their order, and changes nothing. With a fence it then wants the state to be exactly
 	// where the fence is.
 	Compare(ctx context.Context, b *effect.Batch) ([]effect.Standing, error)
@@ -35,9 +36,13 @@ type Store interface {
 
 // Handler is what the function does, whatever carries the requests. It is safe for concurrent use.
 type Handler struct {
-	rules *rules.Rules
-	store Store
-	works sync.Pool
+	// Poison says what becomes of messages that can never be written. Set before the first request.
+	Poison Poison
+
+	rules     *rules.Rules
+	store     Store
+	transform Transform
+	works     sync.Pool
 }
 
 // NewHandler connects rules and store.
@@ -53,6 +58,8 @@ type Manner struct {
 	DryRun bool
 	// Unfenced applies the batch as it is, even when it has a fence: an operator's word is final.
 	Unfenced bool
+	// Against has a dry run show what the store has now beside each command.
+	Against bool
 }
 
 // work is what one request needs and the next can use again.
@@ -61,11 +68,13 @@ type work struct {
 	rules.Renderer
 }
 
-// Apply settles the batch: after a nil error every message is written, deleted or filtered.
-func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchange.Receipt, error) {
+// Apply settles the batch: after a nil error every message is written, deleted, filtered or kept as a dead letter. broken are the messages
+// of the batch that cannot be read.
+func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken ...change.Broken) (exchange.Receipt, error) {
 	w := h.works.Get().(*work)
 	defer func() {
 		w.Batch.Reset()
+		w.Transform = nil
 		h.works.Put(w)
 	}()
 	if !how.Unfenced && b.Fence != nil {
@@ -74,30 +83,43 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner) (exchan
 		}
 		w.Fence = b.Fence
 	}
-	receipt, err := w.render(b.Messages)
+	w.Transform = h.transform.during(ctx)
+	if b.Fence != nil {
+		w.Sink = b.Fence.Sink
+	}
+	w.Limits = h.Poison.limits()
+	// Without a fence a person waits for the answer, who is better told than a stream.
+	parks := h.Poison.OnPoison == park && (w.Fence != nil || how.DryRun)
+	if len(broken) > 0 && !parks {
+		return exchange.Receipt{}, malformed("this is not a batch", broken[0].Err.Error())
+	}
+	w.parkBroken(broken)
+	if how.DryRun {
+		return h.preview(ctx, w, b.Messages, parks, how.Against)
+	}
+	receipt, err := w.render(b.Messages, parks)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
 	receipt.Rules = h.rules.Hash()
-	if how.DryRun {
-		receipt.Commands = commands(&w.Batch)
-		return receipt, nil
-	}
 	duplicate, err := h.store.Apply(ctx, &w.Batch)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
 	if duplicate {
-		return exchange.Receipt{Duplicate: len(b.Messages), Rules: receipt.Rules}, nil
+		return exchange.Receipt{Duplicate: len(b.Messages) + len(broken), Rules: receipt.Rules}, nil
 	}
 	return receipt, nil
 }
 
 // render gathers the effects of all messages and counts what becomes of them.
-func (w *work) render(messages []change.Message) (r exchange.Receipt, err error) {
+func (w *work) render(messages []change.Message, parks bool) (r exchange.Receipt, err error) {
 	for i := range messages {
-		kept, err := w.Render(&messages[i], &w.Batch)
+		kept, err := w.one(i, &messages[i])
+		var poison *rules.Poison
 		switch {
+		case parks && errors.As(err, &poison):
+			w.park(&messages[i], poison)
 		case err != nil:
 			// A message that no attempt can settle holds its lane.
 			return r, explain(err, i)
@@ -105,37 +127,16 @@ func (w *work) render(messages []change.Message) (r exchange.Receipt, err error)
 			r.Filtered++
 		}
 	}
-	r.Written, r.Deleted = w.Counts()
-	r.Deleted += len(w.Clears)
-	r.Duplicate = w.Overtaken
+	w.count(&r)
 	return r, nil
 }
 
-// explain says which message it was.
-func explain(err error, i int) error {
-	var poison *rules.Poison
-	if !errors.As(err, &poison) {
-		return err
-	}
-	cause := *poison.Cause
-	cause.Why = fmt.Sprintf("message %d: %s", i, cause.Why)
-	return &rules.Poison{Table: poison.Table, Column: poison.Column, Cause: &cause}
-}
-
-// commands shows the effects to people. The strings are copies, since those of a batch do not outlive it.
-func commands(b *effect.Batch) []exchange.Command {
-	all := make([]exchange.Command, 0, len(b.Clears)+len(b.Writes))
-	for _, prefix := range b.Clears {
-		all = append(all, exchange.Command{Command: "DEL PREFIX", Key: strings.Clone(prefix)})
-	}
-	for _, w := range b.Writes {
-		c := exchange.Command{Command: "DEL", Key: strings.Clone(w.Key)}
-		if !w.Delete {
-			c.Command, c.Value, c.ExpireMS = "SET", strings.Clone(w.Value), w.ExpireMS
-		}
-		all = append(all, c)
-	}
-	return all
+// count adds what becomes of the keys.
+func (w *work) count(r *exchange.Receipt) {
+	r.Written, r.Deleted = w.Counts()
+	r.Deleted += len(w.Clears)
+	r.Duplicate = w.Overtaken
+	r.Dead = len(w.Letters)
 }
 
 // Open begins a session, if the rules can serve its tables.
@@ -150,13 +151,17 @@ func (h *Handler) Open(ctx context.Context, ask exchange.OpenRequest) (exchange.
 	return h.store.Open(ctx, ask, plan)
 }
 
-// Check reports what is in the way of this sink.
-func (h *Handler) Check(ctx context.Context, sink string) (exchange.Check, error) {
-	if !validSink(sink) {
-		return exchange.Check{}, wrongSink(sink)
+// Check reports what is in the way of this sink, and of these tables under the rules.
+func (h *Handler) Check(ctx context.Context, ask exchange.CheckRequest) (exchange.Check, error) {
+	if !validSink(ask.Sink) {
+		return exchange.Check{}, wrongSink(ask.Sink)
+	}
+	found := h.rules.Doubts()
+	if len(ask.Tables) > 0 {
+		_, found = h.rules.Examine(ask.Tables)
 	}
 	report := exchange.Check{Findings: []problem.Details{}}
-	for _, p := range h.store.Check(ctx, sink) {
+	for _, p := range append(found, h.store.Check(ctx, ask.Sink)...) {
 		report.Findings = append(report.Findings, p.Details(0, ""))
 	}
 	return report, nil

@@ -28,12 +28,15 @@ type server struct {
 	config  Config
 	log     *slog.Logger
 	metrics *Metrics
+	kept    *kept
 	bodies  sync.Pool
 }
 
-// New serves the handler over HTTP. Every error is application/problem+json.
-func New(h *Handler, c Config, log *slog.Logger) http.Handler {
-	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics()}
+// NewServer serves the handler over HTTP. Every error is application/problem+json.
+func NewServer(h *Handler, c Config, log *slog.Logger) http.Handler {
+	h.Poison = c.Poison
+	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics(), kept: newKept(h.store)}
+	s.metrics.registry.MustRegister(s.kept)
 	s.bodies.New = func() any { return new(bytes.Buffer) }
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
@@ -44,7 +47,10 @@ func New(h *Handler, c Config, log *slog.Logger) http.Handler {
 	e.POST(exchange.RouteVerify, s.verify)
 	e.POST(exchange.RouteScan, s.scan)
 	e.POST(exchange.RouteSweep, s.sweep)
+	e.GET(exchange.RouteDeadLetters, s.letters)
+	e.POST(exchange.RouteDeadLetters, s.settleLetters)
 	e.GET(exchange.RouteCheck, s.check)
+	e.POST(exchange.RouteCheck, s.checkTables)
 	e.GET(exchange.RouteHealth, s.alive)
 	e.GET(exchange.RouteReady, s.ready)
 	e.GET(exchange.RouteMetrics, echo.WrapHandler(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})))
@@ -92,28 +98,32 @@ func (s *server) batch(c echo.Context) error {
 
 // apply reads the body and settles it.
 func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err error) {
-	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
-	err = s.parsed(c, func(batch change.Batch, size int) (err error) {
+	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off", Against: c.QueryParam(exchange.QueryAgainst) == "1"}
+	err = s.parsed(c, func(batch change.Batch, broken []change.Broken, size int) (err error) {
 		s.metrics.bytes.Add(float64(size))
+		if batch.Fence != nil && validSink(batch.Fence.Sink) {
+			s.kept.seen(batch.Fence.Sink)
+		}
 		defer s.metrics.applied(time.Now())
-		r, err = s.Apply(c.Request().Context(), batch, how)
+		r, err = s.Apply(c.Request().Context(), batch, how, broken...)
 		return err
 	})
 	return r, how, err
 }
 
-// parsed reads the body as a batch, and hands it over. The buffer goes back when nothing points into it any more.
-func (s *server) parsed(c echo.Context, do func(b change.Batch, size int) error) error {
+// parsed reads the body as a batch, and hands it over with the messages that cannot be read. The buffer goes back when nothing points into it
+// any more.
+func (s *server) parsed(c echo.Context, do func(b change.Batch, broken []change.Broken, size int) error) error {
 	body := s.bodies.Get().(*bytes.Buffer)
 	defer s.bodies.Put(body)
 	if err := s.read(c, body); err != nil {
 		return err
 	}
-	batch, err := change.ParseBatch(body.Bytes())
+	batch, broken, err := change.ParseBatchApart(body.Bytes())
 	if err != nil {
 		return malformed("this is not a batch", err.Error())
 	}
-	return do(batch, body.Len())
+	return do(batch, broken, body.Len())
 }
 
 // read fills body with the request's, and stops at the limit whatever the client says of its length.
@@ -170,7 +180,10 @@ func (s *server) session(c echo.Context) error {
 func (s *server) verify(c echo.Context) error {
 	how := Manner{Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
 	var found exchange.Comparison
-	err := s.parsed(c, func(batch change.Batch, _ int) (err error) {
+	err := s.parsed(c, func(batch change.Batch, broken []change.Broken, _ int) (err error) {
+		if len(broken) > 0 {
+			return malformed("this is not a batch", broken[0].Err.Error())
+		}
 		found, err = s.Verify(c.Request().Context(), batch, how)
 		return err
 	})
@@ -211,7 +224,19 @@ func (s *server) sweep(c echo.Context) error {
 }
 
 func (s *server) check(c echo.Context) error {
-	report, err := s.Check(c.Request().Context(), c.QueryParam("sink"))
+	return s.report(c, exchange.CheckRequest{Sink: c.QueryParam("sink")})
+}
+
+func (s *server) checkTables(c echo.Context) error {
+	var ask exchange.CheckRequest
+	if err := s.asked(c, &ask, "this checks no tables"); err != nil {
+		return err
+	}
+	return s.report(c, ask)
+}
+
+func (s *server) report(c echo.Context, ask exchange.CheckRequest) error {
+	report, err := s.Check(c.Request().Context(), ask)
 	if err != nil {
 		return err
 	}

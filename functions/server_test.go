@@ -34,8 +34,9 @@ type fn struct {
 func settings(url string) functions.Config {
 	return functions.Config{
 		MaxBody: 1 << 20, Timeout: 10 * time.Second,
-		Rules: rules.Config{Key: "sequin:{table_name}:{primary_key}", Value: "record", Actions: []string{"insert", "update", "delete"}},
-		Redis: redisstore.Config{RedisURL: config.Secret(url), RedisPort: 6379, RedisTimeout: 5 * time.Second},
+		Rules:   rules.Config{Key: "sequin:{table_name}:{primary_key}", Value: "record", Actions: []string{"insert", "update", "delete"}},
+		Logging: functions.Logging{LogFormat: "text", LogLevel: slog.LevelError + 1},
+		Redis:   redisstore.Config{RedisURL: config.Secret(url), RedisPort: 6379, RedisTimeout: 5 * time.Second},
 	}
 }
 
@@ -59,7 +60,7 @@ func serve(t testing.TB, c functions.Config) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(functions.New(functions.NewHandler(compiled, store), c, slog.New(slog.DiscardHandler)))
+	s := httptest.NewServer(functions.NewServer(functions.NewHandler(compiled, store), c, slog.New(slog.DiscardHandler)))
 	t.Cleanup(func() { s.Close(); store.Close() })
 	return s
 }
@@ -186,12 +187,78 @@ func TestServer_DryRunTouchesNothing(t *testing.T) {
 		{Command: "SET", Key: "sequin:products:1", Value: `{"id":1}`, ExpireMS: 5000},
 		{Command: "DEL", Key: "sequin:products:2"},
 	}}
+	set := func(id int) []exchange.Command {
+		return []exchange.Command{{Command: "SET", Key: fmt.Sprintf("sequin:products:%d", id), Value: fmt.Sprintf(`{"id":%d}`, id), ExpireMS: 5000}}
+	}
+	want.Previews = []exchange.Preview{
+		{Message: 0, Rule: "default", Commands: set(3)}, {Message: 1, Rule: "default", Commands: want.Commands[:1]},
+		{Message: 2, Rule: "default", Commands: set(1)}, {Message: 3, Rule: "default", Commands: want.Commands[2:]},
+	}
 	messages := []string{message("insert", `{"id":3}`), message("truncate", "null"), message("insert", `{"id":1}`), message("delete", `{"id":2}`)}
 	f.settled("/v1/batches?dry_run=1", batch(messages...), want)
 	f.settled("/v1/batches?dry_run=1", fenced("nobody", 5, messages...), want)
 	if left := f.redis.Do("DBSIZE"); left != int64(0) {
 		t.Errorf("it wrote %v keys", left)
 	}
+}
+
+// A dry run says of every message and rule what comes of it, and beside it what is there now.
+func TestServer_Preview(t *testing.T) {
+	f := start(t, func(c *functions.Config) {
+		c.OnPoison = "park"
+		c.Rules.Rules = `[{"table":"products","key":"p:{primary_key}","filter":[{"path":"record.price","op":">","value":5}],"actions":["insert","update"]},
+			{"table":"products","key":"sku:{record.sku}","write":"xx","value":{"price":"record.price"}}]`
+	})
+	f.redis.Do("SET", "p:1", "old")
+	f.redis.Do("HSET", "sku:A", "no", "string")
+	status, text := f.call("POST", "/v1/batches?dry_run=1&against=1", batch(
+		message("insert", `{"id":1,"price":9.90,"sku":"A"}`), message("read", `{"id":2,"price":5,"sku":null}`), message("delete", `{"id":1,"sku":"B"}`)))
+	var got exchange.Receipt
+	if err := json.Unmarshal([]byte(text), &got); err != nil || status != 200 {
+		t.Fatal(status, text)
+	}
+	if got.Rules == "" {
+		t.Error("the answer names no rules")
+	}
+	got.Rules = ""
+	old := "old"
+	poison := &problem.Details{Title: "a row of public.products has no key", Detail: `its column "sku" is null`, Fix: "every part of a key needs a value: correct the row, or use other columns in FN_KEY"}
+	const why = `a row of public.products has no key: its column "sku" is null (fix: every part of a key needs a value: correct the row, or use other columns in FN_KEY)`
+	want := exchange.Receipt{Written: 2, Deleted: 1, Dead: 1,
+		Commands: []exchange.Command{
+			{Command: "SET", Key: "p:1", Value: `{"id":1,"price":9.90,"sku":"A"}`, Present: &old}, {Command: "SET XX", Key: "sku:A", Value: `{"price":9.90}`},
+			{Command: "DEL", Key: "p:2", Why: why}, {Command: "DEL", Key: "sku:B"}, {Command: "XADD", Key: "freshet:freshet:dead", Why: why},
+		},
+		Previews: []exchange.Preview{
+			{Message: 0, Rule: "rules[0]", Commands: []exchange.Command{{Command: "SET", Key: "p:1", Value: `{"id":1,"price":9.90,"sku":"A"}`, Present: &old}}},
+			{Message: 0, Rule: "rules[1]", Commands: []exchange.Command{{Command: "SET XX", Key: "sku:A", Value: `{"price":9.90}`}}},
+			{Message: 1, Rule: "rules[0]", Commands: []exchange.Command{{Command: "DEL", Key: "p:2"}}, Reason: "the row does not meet record.price > 5"},
+			{Message: 1, Rule: "rules[1]", Poison: poison},
+			{Message: 2, Rule: "rules[0]", Reason: "the action delete is not wanted"},
+			{Message: 2, Rule: "rules[1]", Commands: []exchange.Command{{Command: "DEL", Key: "sku:B"}}},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got, _ := f.redis.Get("p:1"); got != "old" {
+		t.Errorf("it wrote %s", got)
+	}
+}
+
+// What is asked of tables before any session is what opening one would refuse or warn of.
+func TestServer_ChecksTables(t *testing.T) {
+	f := start(t, func(c *functions.Config) { c.Value = `{"n":"record.nmae"}`; c.Key = "k:{record.sku}" })
+	status, text := f.call("POST", "/v1/check", `{"sink":"shop","tables":[{"table_schema":"public","table_name":"t","primary_key":["id"],"columns":["id","sku","name"]}]}`)
+	var got exchange.Check
+	if err := json.Unmarshal([]byte(text), &got); err != nil || status != 200 {
+		t.Fatal(status, text)
+	}
+	if len(got.Findings) != 2 || !strings.Contains(text, "REPLICA IDENTITY FULL") || got.Findings[0].Fix != "did you mean name?" || !got.Findings[0].Warning {
+		t.Errorf("got %s", text)
+	}
+	f.refused("POST", "/v1/check", "[", 400, "", "checks no tables")
+	f.refused("POST", "/v1/check", `{"sink":"*"}`, 400, "", "name of a sink")
 }
 
 func TestServer_Sessions(t *testing.T) {

@@ -19,8 +19,10 @@ func (h *Handler) Verify(ctx context.Context, b change.Batch, how Manner) (excha
 	w := h.works.Get().(*work)
 	defer func() {
 		w.Batch.Reset()
+		w.Transform = nil
 		h.works.Put(w)
 	}()
+	w.Transform = h.transform.during(ctx)
 	if err := checkComparison(b); err != nil {
 		return exchange.Comparison{}, err
 	}
@@ -46,7 +48,7 @@ func (h *Handler) Verify(ctx context.Context, b change.Batch, how Manner) (excha
 // expect gathers what the messages say should be there. One that can never be written says nothing, and no attempt would change that.
 func (w *work) expect(messages []change.Message) (poison int, err error) {
 	for i := range messages {
-		w.Message = int32(i)
+		w.Begin(i)
 		var bad *rules.Poison
 		if _, err := w.Render(&messages[i], &w.Batch); errors.As(err, &bad) {
 			poison++
@@ -60,7 +62,7 @@ func (w *work) expect(messages []change.Message) (poison int, err error) {
 // count adds the standings up. The keys are copies, since those of a batch do not outlive it.
 func count(writes []effect.Write, standings []effect.Standing) (c exchange.Comparison) {
 	differs := func(i int, kind exchange.DifferenceKind) {
-		c.Differences = append(c.Differences, exchange.Difference{Message: int(writes[i].Message), Kind: kind, Key: strings.Clone(writes[i].Key)})
+		c.Differences = append(c.Differences, exchange.Difference{Message: int(writes[i].From) - 1, Kind: kind, Key: strings.Clone(writes[i].Key)})
 	}
 	for i, s := range standings {
 		switch s {

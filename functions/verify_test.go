@@ -78,6 +78,9 @@ func TestServer_Verify(t *testing.T) {
 func TestServer_VerifyKeysThatExpire(t *testing.T) {
 	f := start(t, func(c *functions.Config) { c.ExpireMS = "3600000"; c.MaxBody = 1 << 24 })
 	f.compared("/v1/verify", batch(message("read", `{"id":1}`)), exchange.Comparison{Absent: 1})
+	xx := start(t, func(c *functions.Config) { c.Write = "xx" })
+	xx.redis.Do("SET", "sequin:products:2", "old")
+	xx.compared("/v1/verify", batch(message("read", `{"id":1}`), message("read", `{"id":2}`)), exchange.Comparison{Absent: 1, Stale: 1, Differences: []exchange.Difference{{Message: 1, Kind: exchange.Stale, Key: "sequin:products:2"}}})
 	f.refused("POST", "/v1/verify", batch(slices.Repeat([]string{message("read", `{"id":1}`)}, exchange.MostVerified+1)...), 400, "", "10001 messages")
 }
 

@@ -52,7 +52,7 @@ type (
 	Guard struct{ guard.Config }
 	// Process is the life of the program.
 	Process struct {
-		Tables string `split_words:"true" needed:"true" desc:"Tables to mirror: products,public.orders or all of a schema, shop.*"`
+		Tables string `split_words:"true" needed:"true" desc:"Tables to mirror: products,public.orders or all of a schema, shop.*; some of the rows, from Postgres 15 on: products WHERE (price > 10)"`
 		Admin
 		ExitWhenIdle time.Duration `split_words:"true" desc:"Exit once everything is in Redis and nothing has come for this long, such as 5s: for scheduled jobs. Not set: run until stopped."`
 		DrainTimeout time.Duration `split_words:"true" default:"8s" desc:"Longest that a stop waits for batches on their way."`

@@ -204,6 +204,12 @@ func (l *life) open(ctx context.Context) error {
 	}
 	l.metrics.Sessions.WithLabelValues(string(session.Opened.Found)).Inc()
 	l.tables.plan = session.Opened.Plan
+	if err := l.identities(); err != nil {
+		return err
+	}
+	if err := l.narrow(ctx); err != nil {
+		return err
+	}
 	l.started = true
 	return l.build(ctx, session)
 }

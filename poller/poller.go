@@ -207,14 +207,18 @@ func (p *Poller) Check(ctx context.Context) (tables int, found problem.List) {
 	conn, err := p.connect(ctx)
 	if err != nil {
 		found = append(found, asFinding(err))
-		return 0, append(found, p.checkFunction(ctx)...)
+		return 0, append(found, p.checkFunction(ctx, nil)...)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing hangs on it
 	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot))
 	if err != nil {
 		found = append(found, asFinding(err))
 	}
-	return len(survey.Tables), append(found, p.checkFunction(ctx)...)
+	asked, err := shapes(ctx, conn, survey.Tables)
+	if err != nil {
+		found = append(found, asFinding(err))
+	}
+	return len(survey.Tables), append(found, p.checkFunction(ctx, asked)...)
 }
 
 func asFinding(err error) *problem.Error {
@@ -225,12 +229,12 @@ func asFinding(err error) *problem.Error {
 	return &problem.Error{What: "the check could not be finished", Why: err.Error()}
 }
 
-// checkFunction asks the function about itself and its Redis.
-func (p *Poller) checkFunction(ctx context.Context) (found problem.List) {
+// checkFunction asks the function about itself, its Redis, and what its rules make of these tables.
+func (p *Poller) checkFunction(ctx context.Context, tables []exchange.TableShape) (found problem.List) {
 	if !p.config.Fence {
 		return nil // anybody's endpoint: it knows no check
 	}
-	check, a := p.client.Check(ctx, p.config.Sink.Sink)
+	check, a := p.client.Check(ctx, exchange.CheckRequest{Sink: p.config.Sink.Sink, Tables: tables})
 	if a.Outcome != exchange.Settled {
 		return problem.List{a.Problem}
 	}
@@ -250,7 +254,11 @@ func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn) (replication.Sur
 		found = append(found, gone)
 	}
 	if !p.started {
-		found = append(found, p.checkFunction(ctx)...)
+		asked, err := shapes(ctx, conn, survey.Tables)
+		if err != nil {
+			return survey, fmt.Errorf("preflight: %w", err)
+		}
+		found = append(found, p.checkFunction(ctx, asked)...)
 	}
 	blocking := found.Blocking()
 	p.warn(found)

@@ -2,11 +2,11 @@ package poller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"freshet/shared/change"
-	"freshet/shared/config"
 	"freshet/shared/exchange"
 	"freshet/shared/problem"
 )
@@ -53,7 +53,7 @@ func notACause(word string) *problem.Error {
 		What: fmt.Sprintf("POLLER_REPAIR has %q", word), Why: "this is no cause of damage",
 		Fix: "use all, none, or some of " + causeNames(),
 	}
-	switch near := config.Nearest(word, known); {
+	switch near := problem.Nearest(word, maps.Keys(known)); {
 	case word == repairAll || word == repairNone:
 		e.Why = "it stands beside others"
 	case near != "":

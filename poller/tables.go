@@ -27,10 +27,13 @@ type tables struct {
 	plan    exchange.Plan
 	types   *catalog.Types
 	layouts map[string]*row.Layout // as the catalog has them now
+
+	columns  map[change.Table][]string // that are published, where these are not all
+	narrowed bool                      // the publication has, or had, column lists of ours
 }
 
 func newTables(found []catalog.Table) tables {
-	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}}
+	t := tables{found: found, byName: map[change.Table]catalog.Table{}, byOID: map[uint32]change.Table{}, types: &catalog.Types{}, layouts: map[string]*row.Layout{}, columns: map[change.Table][]string{}}
 	for _, f := range found {
 		t.byName[f.Table] = f
 		t.byOID[f.OID] = f.Table
@@ -55,10 +58,21 @@ func shapes(ctx context.Context, q catalog.Querier, found []catalog.Table) (all 
 		if shape.Identity, shape.Shape, err = fingerprints(ctx, q, &types, f); err != nil {
 			return nil, err
 		}
+		if f.Identity == 'f' { // by any other identity, an update does not tell what it changed
+			shape.OldColumns = shape.Columns
+		}
+		for _, c := range f.Columns {
+			if freeText[types.Get(c.Type).Name] {
+				shape.TextColumns = append(shape.TextColumns, c.Name)
+			}
+		}
 		all = append(all, shape)
 	}
 	return all, nil
 }
+
+// freeText are the types whose text can hold anything.
+var freeText = map[string]bool{"text": true, "varchar": true, "bpchar": true, "name": true, "citext": true, "json": true, "jsonb": true}
 
 // fingerprints are of what the stream does not tell when it changes: the table itself and its key, and its columns with their types, down to
 // the attributes of composite ones.
@@ -76,6 +90,9 @@ func fingerprints(ctx context.Context, q catalog.Querier, types *catalog.Types, 
 			fmt.Fprintf(of, "%q %d %d ", c.Name, c.Type, c.Modifier)
 			describe(of, types.Get(c.Type))
 		}
+	}
+	if t.Where != "" { // other rows are other keys
+		fmt.Fprintf(of, "where %q", t.Where)
 	}
 	key := xxhash.New()
 	fmt.Fprintf(key, "%d %q", t.OID, t.PrimaryKey)
@@ -105,6 +122,9 @@ func (l *life) unaltered(ctx context.Context, q catalog.Querier) error {
 	if err != nil {
 		return err
 	}
+	if err := l.covered(found); err != nil {
+		return err
+	}
 	return compare(ctx, q, l.tables.shapes, found)
 }
 
@@ -127,6 +147,8 @@ func compare(ctx context.Context, q catalog.Querier, before []exchange.TableShap
 			return fmt.Errorf("%w: %s is another table now, or has another primary key", errAltered, was.Table())
 		case s.Shape != was.Shape:
 			return fmt.Errorf("%w: %s has other columns or types now", errAltered, was.Table())
+		case len(s.OldColumns) != len(was.OldColumns):
+			return fmt.Errorf("%w: %s has another replica identity now", errAltered, was.Table())
 		}
 	}
 	return nil
@@ -146,8 +168,9 @@ func published(t catalog.Table) (names []string) {
 func (l *life) fromCatalog(ctx context.Context, t catalog.Table) (*row.Layout, error) {
 	var names []string
 	var oids []uint32
+	list := l.tables.columns[t.Table]
 	for _, c := range t.Columns {
-		if !c.Generated {
+		if !c.Generated && (len(list) == 0 || slices.Contains(list, c.Name)) {
 			names, oids = append(names, c.Name), append(oids, c.Type)
 		}
 	}
@@ -166,7 +189,7 @@ func (l *life) newLayout(ctx context.Context, t change.Table, names []string, oi
 	if err != nil {
 		return nil, err
 	}
-	layout.From = from
+	layout.From, layout.Where = from, l.tables.byName[t].Where
 	layout.Fixed = !slices.ContainsFunc(oids, func(oid uint32) bool { return render.Builtin(oid) == nil })
 	return layout, nil
 }
@@ -181,7 +204,7 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 		}
 		// Renamed: before this life, and the stream still tells of then, or since.
 	}
-	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name}})
+	now, _, err := catalog.Tables(ctx, l.catalog, []catalog.Pattern{{Schema: table.Schema, Name: table.Name, Where: l.tables.byName[table].Where}})
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +231,11 @@ func (l *life) layout(ctx context.Context, r *pgoutput.Relation) (*row.Layout, e
 	if len(key) > 0 && !sameSet(then, key) {
 		return nil, nil // keys were made of other columns then; they have been cleared, and the rows are read again
 	}
-	return l.newLayout(ctx, table, names, oids, then, from)
+	layout, err := l.newLayout(ctx, table, names, oids, then, from)
+	if err == nil && len(now) == 1 {
+		layout.Partial = l.partial(now[0], r)
+	}
+	return layout, err
 }
 
 // primaryKey reconciles the key that the catalog has with the relation's. Under the default identity the relation flags just the primary key's columns, but

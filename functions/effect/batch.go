@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"freshet/shared/change"
+	"freshet/shared/problem"
 )
 
 // Write is the one thing that happens to a key.
@@ -14,8 +15,10 @@ type Write struct {
 	Key    string
 	Value  string
 	Delete bool
-	// Message is what Batch.Message was: the message whose effect this is.
-	Message int32
+	// IfThere writes the value only when the key is there. Without an expiry of its own it keeps the key's.
+	IfThere bool
+	// From is the message that this comes of, counted from 1; 0 when nobody has said.
+	From int32
 	// ExpireMS is how long the key lives, in milliseconds; zero is for ever.
 	ExpireMS int64
 }
@@ -28,20 +31,27 @@ type Batch struct {
 	// Clears are prefixes whose keys are all deleted, before Writes are done.
 	Clears []string
 	Writes []Write
-	// Message is noted with every write that is added; whoever wants to know later sets it before each message.
-	Message int32
+	// Letters are messages that can never be written, in the order of From.
+	Letters []Letter
+	// Sink is where the letters are that a write of these keys makes obsolete; empty for the default.
+	Sink string
+	// Limits stay when the batch is reset.
+	Limits Limits
 	// Overtaken counts the effects that a later message of the batch made void.
 	Overtaken int
 
-	at   map[string]int32 // key -> index in Writes
-	keys []byte           // the bytes of all keys, so that a key costs no allocation of its own
+	at      map[string]int32 // key -> index in Writes
+	keys    []byte           // the bytes of all keys, so that a key costs no allocation of its own
+	message int32            // whose effects are being gathered
+	unfit   *problem.Error   // why not all of them were taken in
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Writes) // values point into a request's body, which must not be kept alive
 	clear(b.at)
-	*b = Batch{Clears: b.Clears[:0], Writes: b.Writes[:0], at: b.at, keys: b.keys[:0]}
+	clear(b.Letters)
+	*b = Batch{Clears: b.Clears[:0], Writes: b.Writes[:0], Letters: b.Letters[:0], Limits: b.Limits, at: b.at, keys: b.keys[:0]}
 }
 
 // Empty says that no key is touched.
@@ -49,23 +59,67 @@ func (b *Batch) Empty() bool { return len(b.Writes) == 0 && len(b.Clears) == 0 }
 
 // Set makes value the content of key. Key is copied, value is not.
 func (b *Batch) Set(key []byte, value string, expireMS int64) {
+	if b.tooLarge(key, value) {
+		return
+	}
 	b.put(key, Write{Value: value, ExpireMS: expireMS})
+}
+
+// tooLarge removes the key of a value that is.
+func (b *Batch) tooLarge(key []byte, value string) bool {
+	if b.Limits.Value == 0 || len(value) <= b.Limits.Value {
+		return false
+	}
+	b.unfit = tooLarge(len(value), b.Limits.Value)
+	b.Delete(key)
+	return true
+}
+
+// Refresh makes value the content of key if the key is there. Key is copied, value is not.
+func (b *Batch) Refresh(key []byte, value string, expireMS int64) {
+	if b.tooLarge(key, value) {
+		return
+	}
+	b.put(key, Write{Value: value, ExpireMS: expireMS, IfThere: true})
 }
 
 // Delete removes key. Key is copied.
 func (b *Batch) Delete(key []byte) { b.put(key, Write{Delete: true}) }
 
 func (b *Batch) put(key []byte, w Write) {
-	w.Message = b.Message
+	if b.Limits.Key > 0 && len(key) > b.Limits.Key {
+		if !w.Delete { // there can be no such key to delete
+			b.unfit = keyTooLong(len(key), b.Limits.Key)
+		}
+		return
+	}
+	w.From = b.message
 	if i, known := b.at[string(key)]; known {
-		w.Key = b.Writes[i].Key
-		b.Writes[i] = w
-		b.Overtaken++
+		was := &b.Writes[i]
+		b.overtake(was)
+		*was = was.then(w)
 		return
 	}
 	w.Key = b.keep(key)
 	b.index(w.Key, len(b.Writes))
 	b.Writes = append(b.Writes, w)
+}
+
+// then is what is left of w when next follows for the same key. What is written only when the key is there follows the write before it, which
+// has decided that.
+func (w Write) then(next Write) Write {
+	next.Key = w.Key
+	switch {
+	case !next.IfThere:
+		return next
+	case w.Delete:
+		w.From = next.From
+		return w
+	case next.ExpireMS == 0:
+		next.ExpireMS = w.ExpireMS
+	}
+	next.IfThere = w.IfThere
+	return next
 }
 
 func (b *Batch) index(key string, i int) {
@@ -88,7 +142,7 @@ func (b *Batch) Clear(prefix string) {
 	clear(b.at)
 	for _, w := range b.Writes {
 		if strings.HasPrefix(w.Key, prefix) {
-			b.Overtaken++
+			b.overtake(&w)
 			continue
 		}
 		b.index(w.Key, len(kept))
@@ -99,12 +153,16 @@ func (b *Batch) Clear(prefix string) {
 	b.Clears = append(b.Clears, prefix)
 }
 
-// Counts says how many keys are written and how many are deleted.
+// Counts says how many keys are written and how many are deleted, leaving out those that are deleted for a letter.
 func (b *Batch) Counts() (written, deleted int) {
+	parked := 0
 	for i := range b.Writes {
-		if b.Writes[i].Delete {
+		switch w := &b.Writes[i]; {
+		case b.Parked(w) >= 0:
+			parked++
+		case w.Delete:
 			deleted++
 		}
 	}
-	return len(b.Writes) - deleted, deleted
+	return len(b.Writes) - deleted - parked, deleted
 }

@@ -43,48 +43,65 @@ func TestBatch_ClearForgetsWhatCameBeforeAndKeepsWhatComesAfter(t *testing.T) {
 	}
 }
 
+// held is what a key holds in a store of the test.
+type held struct {
+	value  string
+	expire int64
+}
+
 // Whatever the messages, applying clears and then writes ends where applying the messages one by one ends.
 func TestBatch_EqualsOneByOne(t *testing.T) {
 	var b effect.Batch // reused, as a handler does
 	rapid.Check(t, func(r *rapid.T) {
 		b.Reset()
-		want := map[string]string{"a:9": "before", "b:9": "before"}
-		got := map[string]string{"a:9": "before", "b:9": "before"}
+		want := map[string]held{"a:9": {"before", 7}, "b:9": {"before", 0}}
+		got := map[string]held{"a:9": {"before", 7}, "b:9": {"before", 0}}
 		for i := range rapid.IntRange(0, 60).Draw(r, "messages") {
 			key := rapid.SampledFrom([]string{"a:1", "a:2", "a:9", "b:1", "b:9"}).Draw(r, "key")
-			switch rapid.IntRange(0, 4).Draw(r, "what") {
+			expire := rapid.SampledFrom([]int64{0, 5, 6}).Draw(r, "expire")
+			switch rapid.IntRange(0, 5).Draw(r, "what") {
 			case 0:
 				b.Delete([]byte(key))
-				delete(want, key)
+				write(want, effect.Write{Key: key, Delete: true})
 			case 1:
 				b.Clear(key[:2])
 				clearPrefix(want, key[:2])
+			case 2, 3:
+				b.Refresh([]byte(key), fmt.Sprint(i), expire)
+				write(want, effect.Write{Key: key, Value: fmt.Sprint(i), ExpireMS: expire, IfThere: true})
 			default:
-				b.Set([]byte(key), fmt.Sprint(i), 0)
-				want[key] = fmt.Sprint(i)
+				b.Set([]byte(key), fmt.Sprint(i), expire)
+				write(want, effect.Write{Key: key, Value: fmt.Sprint(i), ExpireMS: expire})
 			}
 		}
-		apply(&b, got)
-		if diff := cmp.Diff(want, got); diff != "" {
+		for _, prefix := range b.Clears {
+			clearPrefix(got, prefix)
+		}
+		for _, w := range b.Writes {
+			write(got, w)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(held{})); diff != "" {
 			r.Fatal(diff)
 		}
 	})
 }
 
-func apply(b *effect.Batch, keys map[string]string) {
-	for _, prefix := range b.Clears {
-		clearPrefix(keys, prefix)
-	}
-	for _, w := range b.Writes {
-		if w.Delete {
-			delete(keys, w.Key)
-		} else {
-			keys[w.Key] = w.Value
-		}
+// write does what a store does.
+func write(keys map[string]held, w effect.Write) {
+	was, there := keys[w.Key]
+	switch {
+	case w.Delete:
+		delete(keys, w.Key)
+	case !w.IfThere:
+		keys[w.Key] = held{w.Value, w.ExpireMS}
+	case there && w.ExpireMS == 0:
+		keys[w.Key] = held{w.Value, was.expire}
+	case there:
+		keys[w.Key] = held{w.Value, w.ExpireMS}
 	}
 }
 
-func clearPrefix(keys map[string]string, prefix string) {
+func clearPrefix(keys map[string]held, prefix string) {
 	for key := range keys {
 		if key[:len(prefix)] == prefix {
 			delete(keys, key)

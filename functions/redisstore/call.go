@@ -34,23 +34,28 @@ type kind int
 const (
 	plain kind = iota
 	expiring
+	refreshed // only when the key is there
 	deleted
+	kinds = iota
 )
 
 func kindOf(w *effect.Write) kind {
 	switch {
 	case w.Delete:
 		return deleted
+	case w.IfThere:
+		return refreshed
 	case w.ExpireMS > 0:
 		return expiring
 	}
 	return plain
 }
 
-// fill lays the arguments out as fence.lua reads them. The writes must stay where they are until the call is over.
-func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool) {
-	c.args = append(c.args[:0], nil, nil, 1+len(writes), stateKey(f.Sink)) // the command and its script come first
-	var count [3]int
+// fill lays the arguments out as fence.lua reads them. What b points to must stay where it is until the call is over.
+func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters) {
+	f, writes := b.Fence, b.Writes
+	c.args = append(c.args[:0], nil, nil, 3+len(writes), stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink)) // the command and its script come first
+	var count [kinds]int
 	for of := plain; of <= deleted; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
@@ -60,15 +65,17 @@ func (c *call) fill(f *fence, writes []effect.Write, fields []any, advance bool)
 		}
 	}
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
-	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], advance)
+	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], count[refreshed], advance)
+	c.args = append(c.args, len(b.Letters), l.most(), l.age())
 	c.args = append(c.args, fields...)
-	for of := plain; of <= expiring; of++ {
+	for of := plain; of <= refreshed; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
 				c.value(&writes[i])
 			}
 		}
 	}
+	c.letters(b)
 }
 
 // after spells the counts of all lanes in one argument.
@@ -82,7 +89,7 @@ func (c *call) after(f *fence) []byte {
 
 func (c *call) value(w *effect.Write) {
 	c.args = append(c.args, &w.Value)
-	if w.ExpireMS > 0 {
+	if w.ExpireMS > 0 || w.IfThere {
 		c.args = append(c.args, w.ExpireMS)
 	}
 }

@@ -24,7 +24,18 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'a', '1')
 redis.call('HDEL', KEYS[1], 'a')
 redis.call('HMGET', KEYS[1], 'a')
+redis.call('HGET', KEYS[1], 'a')
+redis.call('HGETALL', KEYS[1])
+redis.call('HLEN', KEYS[1])
 redis.call('MSET', KEYS[1], '1')
+redis.call('DEL', KEYS[1])
+redis.call('EXISTS', KEYS[1])
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', '1', '*', 'a', '1')
+redis.call('XTRIM', KEYS[1], 'MINID', '~', '1')
+redis.call('XLEN', KEYS[1])
+redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+redis.call('XDEL', KEYS[1], '1-1')
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], '1', 'PX', '60000')
 return 'OK'`)
 
@@ -33,7 +44,8 @@ func (s *Store) Check(ctx context.Context, sink string) problem.List {
 	if err := s.client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
 		return problem.List{s.trouble(err)}
 	}
-	return distinct(append(s.tryCommands(ctx, sink), s.inspect(ctx)...))
+	found := append(s.tryCommands(ctx, sink), s.inspect(ctx)...)
+	return distinct(append(found, s.findLetters(ctx, sink)...))
 }
 
 // tryCommands does once what will be done for ever.
@@ -51,7 +63,7 @@ func (s *Store) tryCommands(ctx context.Context, sink string) (found problem.Lis
 	note("GET "+key, s.client.Get(ctx, key).Err())
 	note("MGET "+key, s.client.MGet(ctx, key).Err())
 	note("EXISTS "+key, s.client.Exists(ctx, key).Err())
-	note("EVAL with HSET, HDEL, HMGET, MSET, SET, DEL on "+key, probeScript.Run(ctx, s.client, []string{key}).Err())
+	note("EVAL with HSET, HDEL, HGET, HMGET, HGETALL, HLEN, MSET, SET, DEL, EXISTS, XADD, XTRIM, XLEN, XRANGE, XDEL on "+key, probeScript.Run(ctx, s.client, []string{key}).Err())
 	note("HGETALL "+state, s.client.HGetAll(ctx, state).Err())
 	note("SCAN", s.client.Scan(ctx, 0, glob(key), 1).Err())
 	note("DEL "+key, s.client.Del(ctx, key).Err())

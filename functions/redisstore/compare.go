@@ -145,7 +145,7 @@ func standing(w *effect.Write, there bool) effect.Standing {
 		return effect.Match
 	case there:
 		return effect.Stale
-	case w.ExpireMS > 0:
+	case w.ExpireMS > 0, w.IfThere:
 		return effect.Absent
 	}
 	return effect.Missing

@@ -31,6 +31,7 @@ type Config struct {
 	RedisTLSCertFile string        `split_words:"true" desc:"File with the client certificate (PEM), where the Redis asks for one."`
 	RedisTLSKeyFile  string        `split_words:"true" desc:"File with the key (PEM) of the client certificate."`
 	RedisTimeout     time.Duration `split_words:"true" default:"5s" desc:"Longest that connecting, or the answer to one command, may take."`
+	Letters
 }
 
 // Validate reports everything that would keep the settings from working.

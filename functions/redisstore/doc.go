@@ -18,4 +18,7 @@
 //
 // Damage that nobody wants repaired keeps its mark: rules, identity and shape are those of the keys that are there, not of the last session.
 // So it is found again by every session until it is repaired.
+//
+// Two more keys are there once a message could not be written: "freshet:<sink>:dead", the stream of dead letters, and
+// "freshet:<sink>:dead:keys", which knows the letter of each key that nothing has been written to since.
 package redisstore

@@ -121,10 +121,10 @@ func (o *opening) damage(t exchange.TableShape, was change.Backfill, known bool)
 	if o.lost != "" {
 		found = append(found, o.lost)
 	}
-	if o.old.rules != o.plan.Rules {
+	then, shaped := o.old.shapes[t.Table().String()]
+	if o.ruledOtherwise(then, o.plan.Tables[t.Table().String()]) {
 		found = append(found, change.CauseRules)
 	}
-	then, shaped := o.old.shapes[t.Table().String()]
 	if shaped && then.Identity != "" && t.Identity != "" && t.Identity != then.Identity {
 		found = append(found, change.CauseRecreated)
 	}
@@ -132,6 +132,14 @@ func (o *opening) damage(t exchange.TableShape, was change.Backfill, known bool)
 		found = append(found, change.CauseShape)
 	}
 	return found
+}
+
+// ruledOtherwise says that other rules have made the keys of a table. Those of other tables do not concern it, where that is known.
+func (o *opening) ruledOtherwise(then shape, now exchange.TablePlan) bool {
+	if then.Rules != "" && now.Rules != "" {
+		return then.Rules != now.Rules
+	}
+	return o.old.rules != o.plan.Rules
 }
 
 // restarted reads all rows from the first one on. A sweep that was to come still is, and a pause lasts until someone ends it.
@@ -157,21 +165,32 @@ func (o *opening) record(t exchange.TableShape, left []change.Cause) {
 	if t.Shape != "" && !slices.Contains(left, change.CauseShape) {
 		is.Shape = t.Shape
 	}
-	if prefix := o.plan.Tables[name].KeyPrefix; prefix != "" {
-		before := slices.DeleteFunc(slices.Clone(is.Prefixes), func(p string) bool { return p == prefix })
+	if now := prefixes(o.plan.Tables[name]); len(now) > 0 {
+		before := slices.DeleteFunc(slices.Clone(is.Prefixes), func(p string) bool { return slices.Contains(now, p) })
 		if slices.Contains(left, change.CauseRules) {
-			is.Prefixes = append(before, prefix)
+			is.Prefixes = append(before, now...)
 		} else {
-			is.Prefixes = []string{prefix}
+			is.Prefixes = slices.Clone(now)
 			o.leave(name, before)
 		}
+	}
+	if !slices.Contains(left, change.CauseRules) {
+		is.Rules = o.plan.Tables[name].Rules
 	}
 	if slices.Contains(left, change.CauseRules) {
 		o.next.rules = o.old.rules
 	}
-	if is.Identity != "" || is.Shape != "" || len(is.Prefixes) > 0 {
+	if is.Identity != "" || is.Shape != "" || is.Rules != "" || len(is.Prefixes) > 0 {
 		o.next.shapes[name] = is
 	}
+}
+
+// prefixes are all that keys of the table begin with.
+func prefixes(t exchange.TablePlan) []string {
+	if len(t.KeyPrefixes) == 0 && t.KeyPrefix != "" {
+		return []string{t.KeyPrefix}
+	}
+	return t.KeyPrefixes
 }
 
 // leave marks prefixes whose keys are to be removed once the table has its keys under the new one.
@@ -185,10 +204,10 @@ func (o *opening) leave(table string, prefixes []string) {
 
 // spare takes those out of what is to be removed that a key of today may begin with. If rows were to lose keys, the sweep has to do.
 func (o *opening) spare() {
-	for table, prefixes := range o.next.leftover {
-		kept := slices.DeleteFunc(slices.Clone(prefixes), func(old string) bool {
+	for table, marked := range o.next.leftover {
+		kept := slices.DeleteFunc(slices.Clone(marked), func(old string) bool {
 			for _, is := range o.plan.Tables {
-				if strings.HasPrefix(is.KeyPrefix, old) || strings.HasPrefix(old, is.KeyPrefix) {
+				if slices.ContainsFunc(prefixes(is), func(now string) bool { return strings.HasPrefix(now, old) || strings.HasPrefix(old, now) }) {
 					return true
 				}
 			}

@@ -1,10 +1,12 @@
 package redisstore_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"freshet/functions/redisstore"
 	"freshet/shared/change"
 	"freshet/shared/exchange"
 )
@@ -266,5 +268,41 @@ func TestDecide_KeysUnderAnEarlierPrefix(t *testing.T) {
 	s.open(ask("s12", "t", "gone"))
 	if got := s.fields["leftover:public.gone"]; got != `["a:gone:"]` {
 		t.Errorf("a table that comes back: got leftover %s", got)
+	}
+}
+
+// Changed rules concern the tables that they are for, and all the prefixes that those have had.
+func TestDecide_RulesOfSomeTables(t *testing.T) {
+	s := newStory(t)
+	decide := func(session string, plan exchange.Plan) exchange.OpenResponse {
+		t.Helper()
+		d, err := redisstore.Decide(s.fields, false, ask(session, "t", "u"), plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(s.fields, d.Set)
+		for _, name := range d.Delete {
+			delete(s.fields, name)
+		}
+		return d.Response
+	}
+	plan := func(whole, ofT string, prefixes ...string) exchange.Plan {
+		return exchange.Plan{Rules: whole, Tables: map[string]exchange.TablePlan{
+			"public.t": {Rules: ofT, KeyPrefix: prefixes[0], KeyPrefixes: prefixes}, "public.u": {Rules: "u1", KeyPrefix: "u:", KeyPrefixes: []string{"u:"}},
+		}}
+	}
+	decide("s1", plan("r1", "t1", "a:", "b:"))
+	for _, table := range []string{"t", "u"} {
+		s.backfill(table, `{"state":"done","rows":9}`)
+	}
+	if got := report(decide("s2", plan("r2", "t2", "a:", "c:"))); got != "rules t" {
+		t.Errorf("got %q, want the rules of t to have changed", got)
+	}
+	if got := s.fields["leftover:public.t"]; got != `["b:"]` {
+		t.Errorf("leftover %s", got)
+	}
+	s.backfill("t", `{"state":"done","rows":9}`)
+	if got := report(decide("s3", plan("r3", "t2", "a:", "c:"))); got != "" {
+		t.Errorf("got %q, want nothing: the rules of other tables have changed", got)
 	}
 }

@@ -47,6 +47,7 @@ type state struct {
 type shape struct {
 	Identity string   `json:"identity"`
 	Shape    string   `json:"shape"`
+	Rules    string   `json:"rules,omitempty"` // those of the table alone
 	Prefixes []string `json:"prefixes,omitempty"`
 }
 

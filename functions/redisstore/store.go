@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -13,17 +14,11 @@ import (
 	"freshet/shared/problem"
 )
 
-// DefaultSink is the sink of requests that name none.
-const DefaultSink = "freshet"
-
 func stateKey(sink string) string { return keyOf(sink, "state") }
 func probeKey(sink string) string { return keyOf(sink, "probe") }
 
 func keyOf(sink, what string) string {
-	if sink == "" {
-		sink = DefaultSink
-	}
-	return "freshet:" + sink + ":" + what
+	return "freshet:" + cmp.Or(sink, exchange.DefaultSink) + ":" + what
 }
 
 //go:embed fence.lua
@@ -35,16 +30,25 @@ var replaceSource string
 //go:embed sweep.lua
 var sweepSource string
 
+//go:embed replay.lua
+var replaySource string
+
+//go:embed drop.lua
+var dropSource string
+
 var (
 	fenceScript   = redis.NewScript(fenceSource)
 	sweepScript   = redis.NewScript(sweepSource)
 	replaceScript = redis.NewScript(replaceSource)
+	replayScript  = redis.NewScript(replaySource)
+	dropScript    = redis.NewScript(dropSource)
 )
 
 // Store writes to one Redis. It is safe for concurrent use.
 type Store struct {
-	client *redis.Client
-	addr   string
+	client  *redis.Client
+	addr    string
+	letters Letters
 }
 
 // New makes a store. It does not connect: a function starts, and says why it is not ready, while its Redis is down.
@@ -54,7 +58,7 @@ func New(c Config) (*Store, error) {
 		return nil, found
 	}
 	client := redis.NewClient(options)
-	return &Store{client: client, addr: client.Options().Addr}, nil
+	return &Store{client: client, addr: client.Options().Addr, letters: c.Letters}, nil
 }
 
 // Close ends the connections.
@@ -89,14 +93,14 @@ func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err
 			return duplicate, err
 		}
 	}
-	return s.fenced(ctx, b.Fence, b.Writes, append(fields, emptied...), true)
+	return s.fenced(ctx, b, append(fields, emptied...), true)
 }
 
 // fenced runs the script and reads its verdict.
-func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, fields []any, advance bool) (duplicate bool, err error) {
+func (s *Store) fenced(ctx context.Context, b *effect.Batch, fields []any, advance bool) (duplicate bool, err error) {
 	call := calls.Get().(*call)
 	defer call.release()
-	call.fill(f, writes, fields, advance)
+	call.fill(b, fields, advance, s.letters)
 	verdict, err := s.run(ctx, fenceScript, call.args)
 	if err != nil {
 		return false, s.trouble(err)
@@ -107,7 +111,7 @@ func (s *Store) fenced(ctx context.Context, f *fence, writes []effect.Write, fie
 	case "duplicate":
 		return true, nil
 	}
-	return false, refusal(f, verdict)
+	return false, refusal(b.Fence, verdict)
 }
 
 // run calls a script by its hash, and teaches it to a Redis that does not know it yet. args has two free places in front.
@@ -126,7 +130,9 @@ func (s *Store) run(ctx context.Context, script *redis.Script, args []any) (stri
 	return cmd.Text()
 }
 
-var scriptSources = map[*redis.Script]string{fenceScript: fenceSource, replaceScript: replaceSource, sweepScript: sweepSource}
+var scriptSources = map[*redis.Script]string{
+	fenceScript: fenceSource, replaceScript: replaceSource, sweepScript: sweepSource, replayScript: replaySource, dropScript: dropSource,
+}
 
 // refusal explains the verdicts that are not a success.
 func refusal(f *fence, verdict string) error {

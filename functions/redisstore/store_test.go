@@ -16,6 +16,44 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Backend { return backend(t, redistest.New(t)) })
 }
 
+// A refreshed key keeps the expiry that the application gave it, or takes the rule's.
+func TestStore_RefreshAndExpiry(t *testing.T) {
+	r := redistest.New(t)
+	w := world(t, r)
+	w.Open(w.Ask("s1"))
+	for i, fenced := range []bool{true, false} {
+		r.Do("SET", "keeps", "old", "PX", "5000000")
+		r.Do("SET", "stays", "old")
+		r.Do("SET", "takes", "old")
+		b := storetest.Plain()
+		b.Refresh([]byte("keeps"), "new", 0)
+		b.Refresh([]byte("stays"), "new", 0)
+		b.Refresh([]byte("takes"), "new", 9_000_000)
+		if fenced {
+			b.Fence = w.Batch("s1", uint64(i+1)).Fence
+		}
+		w.Applied(b)
+		w.Keys("keeps=new", "stays=new", "takes=new")
+		for key, about := range map[string]int64{"keeps": 5_000_000, "stays": -1, "takes": 9_000_000} {
+			if ms := r.Do("PTTL", key).(int64); ms > about || ms < about-60_000 {
+				t.Errorf("fenced %v, %s: %d ms, want about %d", fenced, key, ms, about)
+			}
+		}
+	}
+}
+
+// An error of one command is seen behind the answer of a refresh that found nothing.
+func TestStore_RefreshHidesNoError(t *testing.T) {
+	r := redistest.New(t, "--maxmemory-policy", "noeviction")
+	store := newStore(t, r.URL)
+	r.Do("CONFIG", "SET", "maxmemory", "1")
+	b := storetest.Plain()
+	b.Refresh([]byte("nothing"), "new", 0)
+	b.Set([]byte("a"), "1", 0)
+	_, err := store.Apply(context.Background(), b)
+	wantTrouble(t, err, "out of memory")
+}
+
 func backend(t testing.TB, r *redistest.Redis) storetest.Backend {
 	ctx := context.Background()
 	return storetest.Backend{

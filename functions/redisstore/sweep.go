@@ -54,8 +54,11 @@ type clearing struct {
 // clearFenced deletes the keys of tables. Every piece is fenced like the batch itself, so that a request that outlived its session
 // or its answer cannot delete keys that were written since.
 func (s *Store) clearFenced(ctx context.Context, f *fence, prefixes []string) (duplicate bool, err error) {
-	if duplicate, err = s.fenced(ctx, f, nil, nil, false); duplicate || err != nil {
+	if duplicate, err = s.fenced(ctx, &effect.Batch{Fence: f}, nil, false); duplicate || err != nil {
 		return duplicate, err
+	}
+	if err := s.outdate(ctx, f.Sink, prefixes); err != nil {
+		return false, s.trouble(err)
 	}
 	at, err := s.reached(ctx, f)
 	if err != nil {
@@ -110,7 +113,7 @@ func (s *Store) clearOne(ctx context.Context, f *fence, prefix string, at *clear
 			if next == 0 {
 				noted.Prefix++
 			}
-			if duplicate, err = s.fenced(ctx, f, deletes(keys), []any{clearingField, text(noted)}, false); duplicate || err != nil {
+			if duplicate, err = s.fenced(ctx, &effect.Batch{Fence: f, Writes: deletes(keys)}, []any{clearingField, text(noted)}, false); duplicate || err != nil {
 				return duplicate, err
 			}
 		}

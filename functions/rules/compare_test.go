@@ -46,6 +46,25 @@ func TestPlan_SaysWhatCannotBeCompared(t *testing.T) {
 	}
 }
 
+// So do filters, maps and rules that only remove keys.
+func TestPlan_SaysWhichRulesCannotBeCompared(t *testing.T) {
+	for edit, want := range map[string]bool{
+		`{"table":"t","value":{"a":"record.x","b":"metadata.table_name"}}`: true, `{"table":"t","value":{"a":"record.x","b":"changes.x"}}`: false,
+		`{"table":"t","filter":[{"path":"record.x","op":"is_null"}]}`: true, `{"table":"t","filter":[{"path":"action","op":"=","value":"insert"}]}`: false,
+		`{"table":"t","write":"xx"}`: true, `{"table":"t","write":"delete"}`: false, `{"table":"t","value":"record.x"},{"table":"t","key":"b:{primary_key}","value":"action"}`: false,
+	} {
+		config := defaults()
+		config.Rules = "[" + edit + "]"
+		plan, err := compile(t, config).Plan([]exchange.TableShape{{Schema: "public", Name: "t", PrimaryKey: []string{"id"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why := plan.Tables["public.t"].Incomparable; (why == "") != want {
+			t.Errorf("%s: got %q", edit, why)
+		}
+	}
+}
+
 // What the plan calls comparable must not change with anything but the row.
 func FuzzIncomparable(f *testing.F) {
 	for _, path := range []string{"record.a", "{record.a,action}", `{"x":record.a,"y":metadata.table_name}`, "[record,metadata.position]", "{record.a@x:metadata.position}", "metadata.table_name", "!1", "record|@this", "{record.a.@y:action}"} {

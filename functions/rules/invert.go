@@ -15,7 +15,7 @@ type Inverter struct {
 	tables []inverse // by prefix
 }
 
-// inverse is one table's side of it.
+// inverse is one rule of one table.
 type inverse struct {
 	table, prefix string
 	irreversible  bool
@@ -40,12 +40,13 @@ func (r *Rules) Inverter(tables []exchange.TableShape) (*Inverter, error) {
 	v := new(Inverter)
 	for _, shape := range tables {
 		name := shape.Table().String()
-		is := plan.Tables[name]
-		k, wrong := r.key.compile(shape.Table(), shape.PrimaryKey)
-		if wrong != nil {
-			return nil, &Unplannable{wrong}
+		t, found := r.compileTable(shape.Table(), shape.PrimaryKey)
+		if len(found) > 0 {
+			return nil, &Unplannable{joined(found)}
 		}
-		v.tables = append(v.tables, inverse{table: name, prefix: is.KeyPrefix, irreversible: is.Irreversible != "", key: k})
+		for _, rule := range t.rules {
+			v.tables = append(v.tables, inverse{table: name, prefix: rule.key.prefix(), irreversible: plan.Tables[name].Irreversible != "", key: rule.key})
+		}
 	}
 	slices.SortFunc(v.tables, func(a, b inverse) int { return cmp.Compare(a.prefix, b.prefix) })
 	return v, nil
@@ -53,10 +54,18 @@ func (r *Rules) Inverter(tables []exchange.TableShape) (*Inverter, error) {
 
 // Prefix is what all keys begin with when they are of one table alone; empty when they may be of several.
 func (v *Inverter) Prefix() string {
-	if len(v.tables) != 1 {
+	if len(v.tables) == 0 {
 		return ""
 	}
-	return v.tables[0].prefix
+	first, last := v.tables[0], v.tables[len(v.tables)-1]
+	n := 0
+	for n < min(len(first.prefix), len(last.prefix)) && first.prefix[n] == last.prefix[n] {
+		n++ // they are sorted, so that those in between begin with the same
+	}
+	if slices.ContainsFunc(v.tables, func(t inverse) bool { return t.table != first.table }) {
+		return ""
+	}
+	return first.prefix[:n]
 }
 
 // Of answers false for a key that is under no table's prefix.
@@ -86,8 +95,8 @@ func (v *Inverter) Under(key string) bool {
 // cut takes the text of the primary key out of a key. There is one way at most: the places share one text, so that the length of the
 // key decides the length of the text. It answers false when no row's key looks like this.
 func (k *tableKey) cut(key string) (text string, ok bool) {
-	places, literal := len(k.text)-1, 0
-	for _, piece := range k.text {
+	places, literal := len(k.places)-1, 0
+	for _, piece := range k.places {
 		literal += len(piece)
 	}
 	length := len(key) - literal
@@ -95,12 +104,12 @@ func (k *tableKey) cut(key string) (text string, ok bool) {
 		return "", false
 	}
 	length /= places
-	if !strings.HasPrefix(key, k.text[0]) {
+	if !strings.HasPrefix(key, k.places[0]) {
 		return "", false
 	}
-	text = key[len(k.text[0]):][:length]
-	rest := key[len(k.text[0]):]
-	for _, behind := range k.text[1:] {
+	text = key[len(k.places[0]):][:length]
+	rest := key[len(k.places[0]):]
+	for _, behind := range k.places[1:] {
 		if !strings.HasPrefix(rest, text) || !strings.HasPrefix(rest[length:], behind) {
 			return "", false
 		}
@@ -113,13 +122,10 @@ func (k *tableKey) cut(key string) (text string, ok bool) {
 func (t template) irreversible(setting string) string {
 	cuttable := false
 	for _, p := range t {
-		switch p.placeholder {
-		case "", tableSchema, tableName:
-		case primaryKey:
-			cuttable = true
-		default:
-			return fmt.Sprintf("%s has {%s}, so that a key does not tell how much of it is the primary key", setting, p.placeholder)
+		if p.path.text != "" {
+			return fmt.Sprintf("%s has {%s}, so that a key does not tell how much of it is the primary key", setting, p.path.text)
 		}
+		cuttable = cuttable || p.placeholder == primaryKey
 	}
 	if !cuttable {
 		return fmt.Sprintf("%s has no {primary_key}", setting)

@@ -63,6 +63,32 @@ func TestInverter(t *testing.T) {
 	}
 }
 
+// A table of several rules has keys under several prefixes. When one of its keys leads nowhere, none of them is taken apart: what the table's
+// rows have could not be told from what none has.
+func TestInverter_SeveralRules(t *testing.T) {
+	config := defaults()
+	config.Rules = `[{"table":"t","key":"a:{primary_key}"},{"table":"t","key":"b:{record.x}:{primary_key}"},{"table":"u","key":"u:1:{primary_key}"},{"table":"u","key":"u:2:{primary_key}:"}]`
+	r := compile(t, config)
+	shape := func(name string, key ...string) exchange.TableShape {
+		return exchange.TableShape{Schema: "public", Name: name, PrimaryKey: key, OldColumns: []string{"x"}}
+	}
+	v, err := r.Inverter([]exchange.TableShape{shape("t", "id"), shape("u", "p", "q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]rules.Inverse{
+		"a:1": {Table: "public.t", Irreversible: true}, "b:1:2": {Table: "public.t", Irreversible: true},
+		"u:1:7-8": {Table: "public.u", PrimaryKey: "7-8"}, "u:2:7-8:": {Table: "public.u", PrimaryKey: "7-8"}, "u:2:7-8": {Table: "public.u"}, "u:3:7": {},
+	} {
+		if got, ours := v.Of(key); got != want || ours != (want.Table != "") {
+			t.Errorf("%s: got %+v %v, want %+v", key, got, ours, want)
+		}
+	}
+	if one, err := r.Inverter([]exchange.TableShape{shape("u", "p", "q")}); err != nil || one.Prefix() != "u:" {
+		t.Errorf("prefix %q, %v", one.Prefix(), err)
+	}
+}
+
 func TestInverter_OneTableHasAPrefix(t *testing.T) {
 	if got := inverter(t, "k:{table_name}:{primary_key}", "t").Prefix(); got != "k:t:" {
 		t.Errorf("got %q", got)

@@ -19,10 +19,10 @@ func (p *Poison) Error() string { return p.Cause.Error() }
 // Unwrap gives the finding for people.
 func (p *Poison) Unwrap() error { return p.Cause }
 
-func noKey(t change.Table, column, why string) *Poison {
-	return &Poison{Table: t, Column: column, Cause: &problem.Error{
+func noKey(t change.Table, l *lack) *Poison {
+	return &Poison{Table: t, Column: l.column, Cause: &problem.Error{
 		What: fmt.Sprintf("a row of %s has no key", t),
-		Why:  fmt.Sprintf("its column %q %s", column, why),
+		Why:  fmt.Sprintf("its column %q %s", l.column, l.why),
 		Fix:  "every part of a key needs a value: correct the row, or use other columns in FN_KEY",
 	}}
 }

@@ -1,141 +1,196 @@
-// Package rules says which rows are kept, under which key and with which value. Rules are compiled once, at start; nothing here reads
-// or writes anything outside the process.
 package rules
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
+	"strings"
 
-	"freshet/functions/effect"
 	"freshet/shared/change"
 	"freshet/shared/problem"
 )
 
+// part is one setting of a rule: where it stands, for messages, and its text.
+type part struct{ place, text string }
+
 // Rule is what a user writes.
 type Rule struct {
-	Key      string          `json:"key"`
-	Value    string          `json:"value"`
-	Actions  []change.Action `json:"actions"`
-	ExpireMS int64           `json:"expire_ms,omitempty"`
+	place string // "default", or "rules[2]"
+
+	table, key, value, filter, actions, expireMS, jitter, write part
 }
 
-// Rules are compiled and safe for concurrent use.
-type Rules struct {
-	hash     string
-	key      template
-	value    value
-	wanted   map[change.Action]bool
-	expireMS int64
-
-	tables  atomic.Pointer[map[change.Table][]*tableKey] // replaced as a whole, never changed
-	writing sync.Mutex
+// rule is a Rule, checked and prepared.
+type rule struct {
+	place  string
+	hash   string
+	table  pattern
+	key    template
+	value  value
+	filter []condition
+	wanted wanted
+	expiry expiry
+	write  write
 }
 
-// Compile checks the settings and prepares what does not depend on the row.
-func Compile(c Config) (*Rules, error) {
-	r, found := c.compile()
-	return r, found.OrNil()
+// write says what happens to the key of a row that is there.
+type write string
+
+const (
+	writeSet     write = "set"
+	writeDelete  write = "delete" // invalidate: the application fills the cache itself
+	writeRefresh write = "xx"     // only when the key is there
+)
+
+// wanted are the actions that reach the store.
+type wanted struct{ insert, update, remove bool }
+
+// has spreads the three actions of the settings over the five of the wire.
+func (w wanted) has(a change.Action) bool {
+	switch a {
+	case change.Insert:
+		return w.insert
+	case change.Update:
+		return w.update
+	case change.Read:
+		return w.insert || w.update
+	}
+	return w.remove
 }
 
-func (c Config) compile() (*Rules, problem.List) {
-	rule, found := c.rule()
-	r := &Rules{hash: rule.hash(), expireMS: rule.ExpireMS, wanted: wanted(rule.Actions)}
+// compile reports everything that is wrong with the rule.
+func (r Rule) compile() (c *rule, found problem.List) {
+	c = &rule{place: r.place}
+	var more problem.List
 	var wrong *problem.Error
-	if r.key, wrong = parseTemplate("FN_KEY", rule.Key); wrong != nil {
+	if c.table, wrong = parsePattern(r.table); wrong != nil {
 		found = append(found, wrong)
 	}
-	if r.value, wrong = parseValue("FN_VALUE", rule.Value); wrong != nil {
+	if c.key, wrong = parseTemplate(r.key.place, r.key.text); wrong != nil {
 		found = append(found, wrong)
 	}
-	r.tables.Store(new(map[change.Table][]*tableKey))
-	return r, found
+	c.value, more = parseValue(r.value.place, r.value.text)
+	found = append(found, more...)
+	c.filter, more = parseFilter(r.filter)
+	found = append(found, more...)
+	if c.wanted, wrong = parseActions(r.actions); wrong != nil {
+		found = append(found, wrong)
+	}
+	c.expiry, more = parseExpiry(r.expireMS, r.jitter)
+	found = append(found, more...)
+	if c.write, wrong = parseWrite(r.write); wrong != nil {
+		found = append(found, wrong)
+	}
+	c.hash = r.hash(c.wanted)
+	return c, found
 }
 
-// wanted spreads the three actions of the settings over the five of the wire.
-func wanted(actions []change.Action) map[change.Action]bool {
-	insert, update, remove := slices.Contains(actions, change.Insert), slices.Contains(actions, change.Update), slices.Contains(actions, change.Delete)
-	return map[change.Action]bool{
-		change.Insert: insert, change.Update: update, change.Read: insert || update,
-		change.Delete: remove, change.Truncate: remove,
+func parseActions(p part) (w wanted, wrong *problem.Error) {
+	const example = "insert,update,delete"
+	if strings.TrimSpace(p.text) == "" {
+		return w, &problem.Error{What: p.place + " is empty", Why: "nothing would ever reach Redis", Fix: "the actions are " + example}
 	}
-}
-
-// Renderer turns messages into effects. It serves one goroutine at a time and is worth keeping.
-type Renderer struct {
-	Rules *Rules
-
-	table *tableKey // of the message before; most have the same
-	key   []byte
-}
-
-// Render adds what m does to out. It answers false when m is filtered, and a *Poison when m can have no key or no value.
-func (r *Renderer) Render(m *change.Message, out *effect.Batch) (kept bool, err error) {
-	if !r.Rules.wanted[m.Action] {
-		return false, nil
-	}
-	if err := r.find(m); err != nil {
-		return false, err
-	}
-	if m.Action == change.Truncate {
-		out.Clear(r.table.prefix())
-		return true, nil
-	}
-	if r.key, err = r.table.appendKey(r.key[:0], m.Record); err != nil {
-		return false, err
-	}
-	if m.Action == change.Delete {
-		out.Delete(r.key)
-		return true, nil
-	}
-	value, err := r.Rules.value.of(m)
-	if err != nil {
-		return false, err
-	}
-	out.Set(r.key, value, r.Rules.expireMS)
-	return true, nil
-}
-
-// find makes r.table the one of m.
-func (r *Renderer) find(m *change.Message) (err error) {
-	if r.table != nil && r.table.serves(m.Metadata) {
-		return nil
-	}
-	r.table, err = r.Rules.tableKey(m.Metadata)
-	return err
-}
-
-// mostTables bounds what is remembered, since a hand-written batch may name any table.
-const mostTables = 10_000
-
-func (r *Rules) tableKey(m change.Metadata) (*tableKey, error) {
-	known := *r.tables.Load()
-	for _, k := range known[m.Of()] {
-		if k.serves(m) {
-			return k, nil
+	for word := range strings.SplitSeq(p.text, ",") {
+		switch change.Action(strings.TrimSpace(word)) {
+		case change.Insert:
+			w.insert = true
+		case change.Update:
+			w.update = true
+		case change.Delete:
+			w.remove = true
+		default:
+			wrong = &problem.Error{
+				What: fmt.Sprintf("%s holds %q", p.place, word),
+				Why:  "the actions are insert, update and delete; a truncate belongs to delete, a backfilled row to insert and update",
+				Fix:  "all of them are " + example,
+			}
+			if near := problem.Nearest(strings.TrimSpace(word), slices.Values([]string{"insert", "update", "delete"})); near != "" {
+				wrong.Fix = "did you mean " + near + "?"
+			}
+			return w, wrong
 		}
 	}
-	k, wrong := r.key.compile(m.Of(), m.PrimaryKey)
-	if wrong != nil {
-		return nil, &Poison{Table: k.table, Cause: wrong}
-	}
-	if len(known) < mostTables {
-		r.remember(k)
-	}
-	return k, nil
+	return w, nil
 }
 
-func (r *Rules) remember(k *tableKey) {
-	r.writing.Lock()
-	defer r.writing.Unlock()
-	known := make(map[change.Table][]*tableKey)
-	for table, keys := range *r.tables.Load() {
-		known[table] = keys
+func parseWrite(p part) (write, *problem.Error) {
+	switch w := write(strings.TrimSpace(p.text)); w {
+	case "":
+		return writeSet, nil
+	case writeSet, writeDelete, writeRefresh:
+		return w, nil
 	}
-	// The newest shape comes first; a table whose key was altered has two for a while.
-	known[k.table] = append([]*tableKey{k}, known[k.table]...)
-	if most := 4; len(known[k.table]) > most {
-		known[k.table] = known[k.table][:most]
+	return "", &problem.Error{What: fmt.Sprintf("%s is %q", p.place, p.text), Why: "rows are written with set, delete or xx", Fix: "set writes the value; delete only removes the key, so that the application fills it anew; xx writes only keys that are there"}
+}
+
+// hash identifies the rule by its text: another text may make other keys or values. What is not set has no part in it, so that a new kind of
+// setting changes no hash.
+func (r Rule) hash(w wanted) string {
+	text := struct {
+		Table    string          `json:"table,omitempty"`
+		Key      string          `json:"key"`
+		Value    string          `json:"value"`
+		Actions  []change.Action `json:"actions"`
+		Filter   string          `json:"filter,omitempty"`
+		ExpireMS string          `json:"expire_ms,omitempty"`
+		Jitter   string          `json:"jitter,omitempty"`
+		Write    string          `json:"write,omitempty"`
+	}{Table: r.table.text, Key: r.key.text, Value: r.value.text, Filter: r.filter.text, ExpireMS: strings.TrimSpace(r.expireMS.text), Jitter: r.jitter.text, Write: r.write.text}
+	for _, a := range []change.Action{change.Delete, change.Insert, change.Update} {
+		if w.has(a) {
+			text.Actions = append(text.Actions, a)
+		}
 	}
-	r.tables.Store(&known)
+	if text.Write == string(writeSet) {
+		text.Write = ""
+	}
+	return sum(text)
+}
+
+// sum is a short hash of a value's JSON.
+func sum(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings
+	}
+	hash := sha256.Sum256(text)
+	return hex.EncodeToString(hash[:8])
+}
+
+// pattern says which tables a rule is for. The zero value is for all.
+type pattern struct {
+	text   string
+	schema string
+	name   string // empty for all of the schema
+}
+
+func parsePattern(p part) (pattern, *problem.Error) {
+	text := strings.TrimSpace(p.text)
+	if text == "*" || p.place == "" {
+		return pattern{text: text}, nil
+	}
+	any := strings.HasSuffix(text, ".*")
+	named := text
+	if any {
+		named = strings.TrimSuffix(text, "*") + "x"
+	}
+	t, err := change.ParseTable(named)
+	if err != nil {
+		return pattern{}, &problem.Error{What: fmt.Sprintf("%s is %q", p.place, p.text), Why: "it names no table", Fix: "write products, shop.products, shop.* for all of a schema, or * for all tables"}
+	}
+	if any {
+		t.Name = ""
+	}
+	return pattern{text: text, schema: t.Schema, name: t.Name}, nil
+}
+
+func (p pattern) matches(t change.Table) bool {
+	return (p.schema == "" || p.schema == t.Schema) && (p.name == "" || p.name == t.Name)
+}
+
+// one is the table of a pattern that names just one.
+func (p pattern) one() (t change.Table, yes bool) {
+	return change.Table{Schema: p.schema, Name: p.name}, p.name != ""
 }

@@ -3,6 +3,8 @@ package rules_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -174,7 +176,13 @@ func TestConfig_SaysWhatIsWrong(t *testing.T) {
 		change func(*rules.Config)
 		want   string
 	}{
-		{"unknown placeholder", func(c *rules.Config) { c.Key = "p:{record.sku}" }, "{record.sku} is not a placeholder"},
+		{"unknown placeholder", func(c *rules.Config) { c.Key = "p:{tablename}:{primary_key}" }, "did you mean {table_name}?"},
+		{"a column without its root", func(c *rules.Config) { c.Key = "p:{sku}" }, "did you mean {record.sku}?"},
+		{"a key of the message", func(c *rules.Config) { c.Key = "p:{metadata.transaction_id}" }, "is not a placeholder"},
+		{"a key of all columns", func(c *rules.Config) { c.Key = "p:{record.*}" }, "which column it reads"},
+		{"a key of an object", func(c *rules.Config) { c.Key = "p:{record.{a,b}}" }, "no single value"},
+		{"a key of an unknown modifier", func(c *rules.Config) { c.Key = "p:{record.sku.@lower}" }, "@lower is not a modifier"},
+		{"a column before any text", func(c *rules.Config) { c.Key = "{record.sku}:x" }, "nothing comes before"},
 		{"no primary key", func(c *rules.Config) { c.Key = "p:{table_name}" }, "share one key"},
 		{"empty", func(c *rules.Config) { c.Key = "" }, "share one key"},
 		{"no text of its own", func(c *rules.Config) { c.Key = "{primary_key}:x" }, "nothing comes before"},
@@ -192,6 +200,60 @@ func TestConfig_SaysWhatIsWrong(t *testing.T) {
 		{"negative expiry", func(c *rules.Config) { c.ExpireMS = "-5" }, "cannot have expired"},
 		{"no number", func(c *rules.Config) { c.ExpireMS = "1d" }, "not a whole number"},
 		{"too long", func(c *rules.Config) { c.ExpireMS = "9223372036854775807" }, "hundred years"},
+		{"misspelt root", func(c *rules.Config) { c.Value = "recrod.price" }, "did you mean record.price?"},
+		{"a map that is not quite JSON", func(c *rules.Config) { c.Value = `{"name":"record.name",}` }, "not valid JSON"},
+		{"an empty map", func(c *rules.Config) { c.Value = "{}" }, "would be the same"},
+		{"a map of no path", func(c *rules.Config) { c.Value = `{"name":1}` }, `FN_VALUE["name"] is 1`},
+		{"a map of a misspelt path", func(c *rules.Config) { c.Value = `{"a":"record.name","b":"price"}` }, `FN_VALUE["b"] is "price": a message has no member "price" (fix: did you mean record.price?`},
+		{"a place within another", func(c *rules.Config) { c.Value = `{"a":"record.name","a.b":"record.x"}` }, `FN_VALUE["a"] has no place`},
+		{"a place around another", func(c *rules.Config) { c.Value = `{"a.b":"record.name","a":"record.x"}` }, `FN_VALUE["a.b"] has no place`},
+		{"a place twice", func(c *rules.Config) { c.Value = `{"a":"record.name","a":"record.x"}` }, `FN_VALUE["a"] has no place`},
+		{"a list that is an object", func(c *rules.Config) { c.Value = `{"a.0":"record.name","a.b":"record.x"}` }, `FN_VALUE["a.b"] is no place`},
+		{"a place of many", func(c *rules.Config) { c.Value = `{"a.*":"record.name"}` }, "is no place"},
+		{"a long list", func(c *rules.Config) { c.Value = `{"a.99999999":"record.name"}` }, "that many nulls"},
+		{"a place without a name", func(c *rules.Config) { c.Value = `{"":"record.name"}` }, "is no place"},
+		{"a path of an expiry", func(c *rules.Config) { c.ExpireMS = "ttl" }, "did you mean record.ttl?"},
+		{"jitter of nothing", func(c *rules.Config) { c.ExpireJitter = "10" }, "nothing to spread"},
+		{"too much jitter", func(c *rules.Config) { c.ExpireMS, c.ExpireJitter = "5", "100" }, "0 to 99"},
+		{"unknown write", func(c *rules.Config) { c.Write = "nx" }, "set, delete or xx"},
+		{"a filter of no JSON", func(c *rules.Config) { c.Filter = "[{]" }, "line 1, column 3"},
+		{"a filter of one", func(c *rules.Config) { c.Filter = `{"path":"record.a","op":"is_null"}` }, "FN_FILTER is not a list"},
+		{"an unknown operator", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"notnull"}]` }, `FN_FILTER[0].op is "notnull": it is no operator (fix: did you mean not_null?`},
+		{"an operator of elsewhere", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"==","value":1}]` }, "did you mean =?"},
+		{"an unknown member", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"=","value":1,"values":2}]` }, "FN_FILTER[0].values is not known: there is no such member (fix: did you mean value?"},
+		{"a filter without path", func(c *rules.Config) { c.Filter = `[{"op":"is_null"}]` }, "FN_FILTER[0].path is missing"},
+		{"a filter of a misspelt path", func(c *rules.Config) { c.Filter = `[{"path":"status","op":"is_null"}]` }, "did you mean record.status?"},
+		{"a comparison with null", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"=","value":null}]` }, "use is_null"},
+		{"a comparison with nothing", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"="}]` }, "FN_FILTER[0].value is missing"},
+		{"null with a value", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"is_null","value":true}]` }, "leave it out"},
+		{"in without a list", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"in","value":"x"}]` }, "needs a list"},
+		{"in with null", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"in","value":["x",null]}]` }, "FN_FILTER[0].value[1] is null"},
+		{"= with a list", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"=","value":["x"]}]` }, "for a list use in"},
+		{"> with a truth", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":">","value":true}]` }, "needs a number or a string"},
+		{"prefix of a number", func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"prefix","value":1}]` }, "into quotes"},
+		{"rules of no JSON", func(c *rules.Config) { c.Rules = "[{\"table\":\"a\"},\n]" }, "FN_RULES is not valid JSON: line 2, column 1"},
+		{"rules of one", func(c *rules.Config) { c.Rules = `{"table":"a"}` }, "FN_RULES is not a list"},
+		{"rules of nobody", func(c *rules.Config) { c.Rules = `["a"]` }, `FN_RULES: rules[0] is "a"`},
+		{"a file that is not there", func(c *rules.Config) { c.Rules = "@/nowhere/rules.json" }, "the file of FN_RULES cannot be read"},
+		{"a rule without table", func(c *rules.Config) { c.Rules = `[{"key":"a:{primary_key}"}]` }, "FN_RULES: rules[0].table is missing"},
+		{"a rule of a strange table", func(c *rules.Config) { c.Rules = `[{"table":"a.b.c"}]` }, "names no table"},
+		{"a misspelt member", func(c *rules.Config) { c.Rules = `[{"table":"a","expires_ms":5}]` }, "FN_RULES: rules[0].expires_ms is not known: there is no such member (fix: did you mean expire_ms?"},
+		{"a member twice", func(c *rules.Config) { c.Rules = `[{"table":"a","table":"b"}]` }, "is there twice"},
+		{"a key of no text", func(c *rules.Config) { c.Rules = `[{"table":"a","key":5}]` }, "FN_RULES: rules[0].key is 5"},
+		{"deep inside", func(c *rules.Config) {
+			c.Rules = `[{"table":"a"},{"table":"b"},{"table":"c","filter":[{"path":"record.x","op":"equal","value":1}]}]`
+		}, `FN_RULES: rules[2].filter[0].op is "equal"`},
+		{"a map in a rule", func(c *rules.Config) { c.Rules = `[{"table":"a","value":{"n":"name"}}]` }, `FN_RULES: rules[0].value["n"] is "name"`},
+		{"actions in a string", func(c *rules.Config) { c.Rules = `[{"table":"a","actions":"insert"}]` }, "not a list of actions"},
+		{"an unknown action in a rule", func(c *rules.Config) { c.Rules = `[{"table":"a","actions":["inserts"]}]` }, "did you mean insert?"},
+		{"zero expiry in a rule", func(c *rules.Config) { c.Rules = `[{"table":"a","expire_ms":0}]` }, "write null"},
+		{"a mistake that entries share", func(c *rules.Config) { c.Key, c.Rules = "x", `[{"table":"a"},{"table":"b"}]` }, `FN_KEY is "x"`},
+		{"two rules of one prefix", func(c *rules.Config) {
+			c.Rules = `[{"table":"a","key":"p:{primary_key}"},{"table":"a","key":"p:sku:{record.sku}"}]`
+		}, "the keys of rules[0] and rules[1] cannot be told apart"},
+		{"two tables of one prefix", func(c *rules.Config) {
+			c.Rules = `[{"table":"a","key":"{table_name}:{primary_key}"},{"table":"b","key":"a:{primary_key}"}]`
+		}, `keys of one begin with "a:" and of the other with "a:"`},
 		{"unknown action", func(c *rules.Config) { c.Actions = []string{"upsert"} }, "insert, update and delete"},
 		{"no action", func(c *rules.Config) { c.Actions = nil }, "nothing would ever reach"},
 	} {
@@ -222,10 +284,12 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	of := plan.Tables["public.orders"].Rules
+	table := func(prefix string) exchange.TablePlan {
+		return exchange.TablePlan{Rules: of, KeyPrefix: prefix, KeyPrefixes: []string{prefix}, KeyColumns: []string{"id"}}
+	}
 	want := map[string]exchange.TablePlan{
-		"public.orders":     {KeyPrefix: "sequin:orders:"},
-		"public.orders_old": {KeyPrefix: "sequin:orders_old:"},
-		`shop."a""b"`:       {KeyPrefix: `sequin:a"b:`},
+		"public.orders": table("sequin:orders:"), "public.orders_old": table("sequin:orders_old:"), `shop."a""b"`: table(`sequin:a"b:`),
 	}
 	if diff := cmp.Diff(want, plan.Tables); diff != "" {
 		t.Error(diff)
@@ -242,6 +306,7 @@ func TestPlan_RefusesKeysThatCannotBeToldApart(t *testing.T) {
 		{"no table at all", "sequin:{primary_key}", shapes("public.a", "public.b"), "keys of public.a begin with"},
 		{"no mark behind the name", "sequin:{table_name}{primary_key}", shapes("public.orders_old", "public.orders"), `keys of public.orders begin with "sequin:orders" and keys of public.orders_old with`},
 		{"a name with the mark", "sequin:{table_name}:{primary_key}", shapes("public.a", "public.a0", "public.a:b"), `keys of public.a begin with "sequin:a:" and keys of public.a:b with`},
+		{"every finding", "freshe{table_name}:{record.x}", []exchange.TableShape{{Schema: "public", Name: "t"}, {Schema: "public", Name: "u", PrimaryKey: []string{"id"}, Columns: []string{"id", "y"}}}, "in 3 ways"},
 		{"no primary key", "sequin:{table_name}:{primary_key}", []exchange.TableShape{{Schema: "public", Name: "t"}}, "rows of public.t have no key"},
 		{"our own names", "{table_name}:{primary_key}", shapes("public.freshet"), "freshet's own state"},
 		{"the beginning of our own names", "{table_name}{primary_key}", shapes("public.fresh"), "freshet's own state"},
@@ -272,13 +337,91 @@ func TestPlan_HashFollowsTheRules(t *testing.T) {
 	if again := hash(func(c *rules.Config) { c.Actions = []string{"delete", "insert", " update"} }); again != first {
 		t.Error("the order of the actions does not matter")
 	}
+	if again := hash(func(c *rules.Config) { c.Write = "set" }); again != first {
+		t.Error("what is the default may be written or not")
+	}
 	for _, other := range []string{
 		hash(func(c *rules.Config) { c.Key = "x:{primary_key}" }), hash(func(c *rules.Config) { c.Value = "record.name" }),
+		hash(func(c *rules.Config) { c.Filter = `[{"path":"record.a","op":"not_null"}]` }), hash(func(c *rules.Config) { c.Write = "xx" }),
+		hash(func(c *rules.Config) { c.Rules = `[{"table":"a"}]` }), hash(func(c *rules.Config) { c.Rules = `[{"table":"b"}]` }),
 		hash(func(c *rules.Config) { c.ExpireMS = "5" }), hash(func(c *rules.Config) { c.Actions = []string{"delete"} }),
 	} {
 		if other == first {
 			t.Error("other rules, same hash")
 		}
+	}
+}
+
+// A rule that changes concerns its own tables alone.
+func TestPlan_HashOfATable(t *testing.T) {
+	of := func(list string) (products, orders string) {
+		config := defaults()
+		config.Rules = list
+		plan, err := compile(t, config).Plan(shapes("public.products", "public.orders"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan.Tables["public.products"].Rules, plan.Tables["public.orders"].Rules
+	}
+	products, orders := of(`[{"table":"products","expire_ms":5}]`)
+	newProducts, sameOrders := of(`[{"table":"products","expire_ms":6}]`)
+	if products == newProducts || orders != sameOrders {
+		t.Errorf("products %s -> %s, orders %s -> %s", products, newProducts, orders, sameOrders)
+	}
+}
+
+func TestRules_OfAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(file, []byte("\n[{\"table\":\"t\",\"key\":\"x:{primary_key}\"}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := defaults()
+	config.Rules = "@" + file
+	if got := render(compile(t, config), row(change.Delete, "t", `{"id":1}`, "id")); got != "DEL x:1" {
+		t.Error(got)
+	}
+}
+
+// Texts that can hold the mark between them can make the same key of two rows.
+func TestPlan_WarnsOfTexts(t *testing.T) {
+	for texts, want := range map[string]int{"": 0, "a": 0, "a b": 1, "c": 0} {
+		shape := exchange.TableShape{Schema: "public", Name: "t", PrimaryKey: []string{"a", "b"}, TextColumns: strings.Fields(texts)}
+		plan, err := compile(t, defaults()).Plan([]exchange.TableShape{shape})
+		if err != nil || len(plan.Warnings) != want {
+			t.Errorf("texts %q: got %v %v, want %d warnings", texts, plan.Warnings, err, want)
+		}
+	}
+}
+
+// With code for the values, all columns may be used, and the version of the code is part of the rules.
+func TestRules_ByCode(t *testing.T) {
+	config := defaults()
+	config.Value = "record.a"
+	r := compile(t, config)
+	hashes := map[string]bool{}
+	for _, of := range []*rules.Rules{r, r.ByCode(""), r.ByCode("2")} {
+		plan, err := of.Plan(shapes("public.t"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes[plan.Rules] = true
+		hashes[plan.Tables["public.t"].Rules] = true
+		if all := len(plan.Tables["public.t"].UsedColumns) == 0; all != (of != r) {
+			t.Errorf("used columns: %v", plan.Tables["public.t"].UsedColumns)
+		}
+	}
+	if len(hashes) != 3 { // of one table without entries, all rules are its rules
+		t.Errorf("got %d hashes, want them all different", len(hashes))
+	}
+}
+
+func TestDoubts(t *testing.T) {
+	config := defaults()
+	config.Key = "k:{record.a}{primary_key}"
+	config.Rules = `[{"table":"t","key":"t:{primary_key}"}]`
+	found := compile(t, config).Doubts()
+	if len(found) != 1 || !found[0].Warning || !strings.Contains(found.Error(), "by the rule default") {
+		t.Errorf("got %v", found)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ type Backend struct {
 
 // Run runs the suite. make is called for each test and answers an empty store.
 func Run(t *testing.T, make func(t *testing.T) Backend) {
-	for name, test := range map[string]func(*World){
+	tests := map[string]func(*World){
 		"a batch without a fence is applied as it is":           plainBatch,
 		"batches of a lane follow each other":                   inOrder,
 		"a batch that comes twice takes effect once":            twice,
@@ -50,6 +51,9 @@ func Run(t *testing.T, make func(t *testing.T) Backend) {
 		"sinks are strangers":                                   sinks,
 		"thousands of keys in one batch":                        large,
 		"values are bytes":                                      bytes,
+		"a refresh writes only what is there":                   refresh,
+		"a truncate leaves nothing to refresh":                  refreshTruncated,
+		"keys are read as they are":                             read,
 
 		"keys are compared with what they should be":              compared,
 		"a comparison is worth nothing when the store forgot":     comparedAndLost,
@@ -59,7 +63,9 @@ func Run(t *testing.T, make func(t *testing.T) Backend) {
 		"a scan is of a session":                                  scannedBySession,
 		"a sweep deletes the keys it is given":                    swept,
 		"keys under an earlier prefix go when the table is there": leftover,
-	} {
+	}
+	maps.Copy(tests, letterTests)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(&World{T: t, Backend: make(t), Sink: "shop"}) })
 	}
 }
@@ -444,5 +450,68 @@ func bytes(w *World) {
 		if got, ok := w.Get(key); !ok || got != value {
 			w.Errorf("got %q %v, want %q", got, ok, value)
 		}
+	}
+}
+
+// refreshes makes a batch that refreshes keys, with or without an expiry, among other writes.
+func refreshes(expireMS int64, keys ...string) *effect.Batch {
+	b := Plain("set=1", "del")
+	for _, key := range keys {
+		b.Refresh([]byte(key), "new "+key, expireMS)
+	}
+	return b
+}
+
+func refresh(w *World) {
+	w.Open(w.Ask("s1"))
+	for seq, expireMS := range []int64{0, 3_600_000} {
+		for _, fenced := range []bool{true, false} {
+			w.Set("a", "old")
+			w.Set("del", "old")
+			b := refreshes(expireMS, "a", "b")
+			if fenced {
+				b.Fence = w.Batch("s1", uint64(seq+1)).Fence
+			}
+			w.Applied(b)
+			w.Keys("a=new a", "b", "set=1", "del")
+		}
+	}
+	// In one batch, a write before it decides whether the key is there.
+	b := Plain("c=1", "d")
+	b.Refresh([]byte("c"), "2", 0)
+	b.Refresh([]byte("d"), "2", 0)
+	w.Set("d", "old")
+	w.Applied(b)
+	w.Keys("c=2", "d")
+}
+
+func refreshTruncated(w *World) {
+	w.Open(w.Ask("s1"))
+	w.Set("t:1", "x")
+	b := w.Batch("s1", 1)
+	b.Clear("t:")
+	b.Refresh([]byte("t:1"), "new", 0)
+	w.Applied(b)
+	w.Keys("t:1")
+}
+
+func read(w *World) {
+	var keys []string
+	for i := range 2500 {
+		keys = append(keys, fmt.Sprint("k", i))
+	}
+	w.Set("k0", "")
+	w.Set("k2499", "\x00\xff")
+	values, err := w.Store.Values(context.Background(), keys)
+	if err != nil || len(values) != len(keys) {
+		w.Fatalf("got %d values, %v", len(values), err)
+	}
+	for i, value := range values {
+		if there := i == 0 || i == 2499; (value != nil) != there {
+			w.Errorf("%s: there is %v", keys[i], value != nil)
+		}
+	}
+	if *values[0] != "" || *values[2499] != "\x00\xff" {
+		w.Errorf("got %q and %q", *values[0], *values[2499])
 	}
 }

@@ -92,7 +92,7 @@ func start(t *testing.T, redisURL string) *httptest.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	s := httptest.NewServer(functions.New(functions.NewHandler(compiled, store), c, slog.New(slog.DiscardHandler)))
+	s := httptest.NewServer(functions.NewServer(functions.NewHandler(compiled, store), c, slog.New(slog.DiscardHandler)))
 	t.Cleanup(s.Close)
 	return s
 }

@@ -62,7 +62,7 @@ func (r *redis) lose(steps int) (since time.Time) {
 
 // open is POST /v1/sessions.
 func (r *redis) open(ask exchange.OpenRequest, now time.Time) (exchange.OpenResponse, error) {
-	d, err := redisstore.Decide(r.state, ask, exchange.Plan{Rules: "rules"})
+	d, err := redisstore.Decide(r.state, false, ask, exchange.Plan{Rules: "rules"})
 	if err != nil {
 		return d.Response, err
 	}

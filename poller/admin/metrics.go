@@ -12,6 +12,7 @@ type Metrics struct {
 
 	Messages       *prometheus.CounterVec // action
 	Skipped        prometheus.Counter
+	Dead           prometheus.Counter
 	Batches        *prometheus.CounterVec // outcome
 	BatchSeconds   prometheus.Histogram
 	BatchMessages  prometheus.Histogram
@@ -76,6 +77,7 @@ func NewMetrics() *Metrics {
 		Registry:       r,
 		Messages:       counters("freshet_messages_total", "Messages put into lanes, by action.", "action"),
 		Skipped:        counter("freshet_messages_skipped_total", "Messages that the sink had applied before this session began."),
+		Dead:           counter("freshet_messages_dead_total", "Messages that could not be written and that the function keeps as dead letters."),
 		Batches:        counters("freshet_batches_total", "Attempts to deliver a batch, by outcome.", "outcome"),
 		BatchSeconds:   histogram("freshet_batch_seconds", "Time until the function answered.", prometheus.ExponentialBuckets(0.0005, 2, 16)),
 		BatchMessages:  histogram("freshet_batch_messages", "Messages in a settled batch.", prometheus.ExponentialBuckets(1, 2, 12)),

@@ -44,7 +44,7 @@ const lockedPause = 200 * time.Millisecond
 // add takes up a table's backfill where it is.
 func (r *Runner) add(t Task) *fill {
 	f := &fill{
-		source: source{layout: t.Layout, where: t.Progress.Where}, cursor: t.Progress.Cursor,
+		source: source{layout: t.Layout, only: t.Progress.Where}, cursor: t.Progress.Cursor,
 		read: t.Progress, settled: t.Progress, limit: firstLimit, began: time.Now(), total: -1,
 	}
 	if t.Progress.State == change.BackfillSweeping {

@@ -67,7 +67,15 @@ func lookupSQL(l *row.Layout, types []string) string {
 	}
 	return "SELECT (SELECT pg_current_snapshot()::text), k.n, " + strings.Join(canon, ", ") + ", " + strings.Join(found, ", ") +
 		" FROM (SELECT u.n, " + strings.Join(casts, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") WITH ORDINALITY AS u(" + strings.Join(names, ", ") + ", n) OFFSET 0) k" +
-		" LEFT JOIN " + l.From + " t ON " + strings.Join(on, " AND ")
+		" LEFT JOIN " + rowsOf(l) + " t ON " + strings.Join(on, " AND ")
+}
+
+// rowsOf is the table in a FROM clause, without the rows that the stream leaves out.
+func rowsOf(l *row.Layout) string {
+	if l.Where == "" {
+		return l.From
+	}
+	return "(SELECT * FROM " + l.From + " WHERE (" + l.Where + "\n))"
 }
 
 // forms are what the texts of some types look like. They keep most of what cannot be a key from Postgres, which refuses a whole page for

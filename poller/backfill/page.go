@@ -52,29 +52,21 @@ type Row struct {
 // source is a table, or some of its rows, to read pages from.
 type source struct {
 	layout *row.Layout
-	where  string // a condition in SQL; empty for all rows
+	only   string // a condition in SQL; empty for all rows
 }
 
 // query reads up to limit rows after the cursor, in the order of the primary key. There is no lower bound for the first page:
 // negative and empty keys are rows too.
 func (s source) query(after []string, limit int) string {
-	return s.selectList() + s.conditions(after) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
+	return s.selectList() + s.where(s.only, s.beyond(after)) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
 }
 
-// conditions is the WHERE clause of the rows after the cursor. The operator's condition ends with its line, so that a comment in it hides
-// nothing.
-func (s source) conditions(after []string) string {
-	var all []string
-	if s.where != "" {
-		all = append(all, "("+s.where+"\n)")
-	}
-	if len(after) > 0 {
-		all = append(all, "("+columnList(s.layout.PrimaryKey)+") > ("+s.placeholders(0)+")")
-	}
-	if len(all) == 0 {
+// beyond is the condition for the rows after the cursor.
+func (s source) beyond(after []string) string {
+	if len(after) == 0 {
 		return ""
 	}
-	return " WHERE " + strings.Join(all, " AND ")
+	return "(" + columnList(s.layout.PrimaryKey) + ") > (" + s.placeholders(0) + ")"
 }
 
 // queryKeys reads the rows with these n keys.
@@ -83,12 +75,29 @@ func (s source) queryKeys(n int) string {
 	for i := range tuples {
 		tuples[i] = "(" + s.placeholders(i*len(s.layout.PrimaryKey)) + ")"
 	}
-	return s.selectList() + " WHERE (" + columnList(s.layout.PrimaryKey) + ") IN (" + strings.Join(tuples, ",") + ")"
+	return s.selectList() + s.where("("+columnList(s.layout.PrimaryKey)+") IN ("+strings.Join(tuples, ",")+")")
+}
+
+// where joins conditions with the table's own: what the stream leaves out, pages leave out too.
+func (s source) where(conditions ...string) string {
+	text := ""
+	for _, c := range append(conditions, s.layout.Where) {
+		switch {
+		case c == "":
+			continue
+		case text == "":
+			text = " WHERE "
+		default:
+			text += " AND "
+		}
+		text += "(" + c + "\n)" // a comment at the end of a condition must not swallow what follows
+	}
+	return text
 }
 
 // rows is about how many rows come after the cursor, as the planner has it.
 func (s source) rows(ctx context.Context, conn *pgconn.PgConn, after []string) (int64, error) {
-	sql := "EXPLAIN (FORMAT JSON) SELECT 1 FROM " + s.layout.From + s.conditions(after)
+	sql := "EXPLAIN (FORMAT JSON) SELECT 1 FROM " + s.layout.From + s.where(s.only, s.beyond(after))
 	result := conn.ExecParams(ctx, sql, arguments(after), nil, nil, nil).Read()
 	if result.Err != nil {
 		return 0, locked(result.Err, "estimate the rows of", s.layout)
@@ -98,7 +107,7 @@ func (s source) rows(ctx context.Context, conn *pgconn.PgConn, after []string) (
 
 // Estimate is about how many rows of a table meet a condition in SQL. Its error is Postgres' when the condition cannot be used.
 func Estimate(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, where string) (int64, error) {
-	return source{layout: l, where: where}.rows(ctx, conn, nil)
+	return source{layout: l, only: where}.rows(ctx, conn, nil)
 }
 
 func arguments(texts []string) [][]byte {

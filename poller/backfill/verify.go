@@ -299,7 +299,7 @@ func (w *verifying) sampled(l *row.Layout) source {
 	if w.Sample < 1 {
 		const all = 1 << 20
 		text := "concat_ws('-', " + columnList(l.PrimaryKey) + ")"
-		s.where = fmt.Sprintf("hashtextextended(%s, %d) & %d < %d", text, int64(w.seed), all-1, int(w.Sample*all))
+		s.only = fmt.Sprintf("hashtextextended(%s, %d) & %d < %d", text, int64(w.seed), all-1, int(w.Sample*all))
 	}
 	return s
 }

@@ -153,7 +153,7 @@ func (in *Intake) row(ctx context.Context, m *pgoutput.Message) error {
 	switch m.Kind {
 	case pgoutput.Insert:
 		row, whole := in.complete(m)
-		if !whole { // a row filter of the publication made it of an update
+		if !whole || t.layout.Partial { // a row filter of the publication made it of an update, or a column list left out columns
 			return in.refetch(t, row)
 		}
 		return in.write(ctx, t, m.Relation, change.Insert, row, nil)
@@ -184,7 +184,7 @@ func (in *Intake) update(ctx context.Context, t *table, m *pgoutput.Message) err
 	} else {
 		in.ordinal++
 	}
-	if !whole {
+	if !whole || t.layout.Partial {
 		return in.refetch(t, row)
 	}
 	var before pgoutput.Tuple

@@ -24,6 +24,8 @@ type Survey struct {
 	SlotLost bool
 	// Unpublished are configured tables that the publication lacks.
 	Unpublished []catalog.Table
+	// Refiltered are published tables of which the publication has another row filter than POLLER_TABLES, which may be changed.
+	Refiltered []catalog.Table
 	// Confirmed is the slot's confirmed_flush_lsn, zero while there is no slot.
 	Confirmed change.LSN
 	Version   int   // server_version_num
@@ -43,12 +45,13 @@ type preflight struct {
 	walLevel                string
 	recovery                bool
 	slotsFree, sendersTotal int
+	conditions              map[change.Table]condition
 }
 
 // Check examines the source and returns every finding at once. renew says that a slot which is lost will be made anew, so that it stops nothing.
 // The error is for a source that cannot be examined at all.
 func Check(ctx context.Context, conn *pgx.Conn, c Config, patterns []catalog.Pattern, renew bool) (Survey, problem.List, error) {
-	p := &preflight{conn: conn, config: c, renew: renew}
+	p := &preflight{conn: conn, config: c, renew: renew, conditions: map[change.Table]condition{}}
 	steps := []func(context.Context) error{p.server, p.slot, p.retention, func(ctx context.Context) error { return p.tables(ctx, patterns) }, p.publication}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -139,13 +142,11 @@ func (p *preflight) tables(ctx context.Context, patterns []catalog.Pattern) erro
 		p.add(fmt.Sprintf("table %s does not exist", m), "POLLER_TABLES names it, and no table in database "+fmt.Sprintf("%q", p.database)+" has this name",
 			"correct POLLER_TABLES, or create the table; if it was renamed or dropped, remove the keys of the old name by posting a truncate of it to the function (local/batches/4-truncate.json)")
 	}
-	for _, pattern := range patterns {
-		if pattern.Where != "" {
-			p.add(fmt.Sprintf("POLLER_TABLES has a WHERE for %s", pattern.Table()), "row filters at the source are not supported yet", "remove the WHERE")
-		}
-	}
 	for _, t := range found {
 		p.table(t)
+		if err := p.where(ctx, t); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -235,10 +236,10 @@ func (p *preflight) publication(ctx context.Context) error {
 	if !viaRoot && slices.ContainsFunc(p.Tables, func(t catalog.Table) bool { return t.Kind == 'p' }) {
 		p.add(fmt.Sprintf("publication %q publishes partitions under their own names", p.config.Publication), "a partitioned table's keys carry the name of the table itself", fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", name))
 	}
-	if all {
-		return nil
+	if err := p.unfilterable(ctx, all); all || err != nil {
+		return err
 	}
-	if err := p.narrowed(ctx, name); err != nil {
+	if err := p.filters(ctx, name, owned); err != nil {
 		return err
 	}
 	published, err := p.published(ctx)
@@ -252,33 +253,6 @@ func (p *preflight) publication(ctx context.Context) error {
 	}
 	if len(p.Unpublished) > 0 {
 		p.rights(fmt.Sprintf("publication %q lacks tables that cannot be added", p.config.Publication), owned, p.Unpublished, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", name, sqlNames(p.Unpublished)))
-	}
-	return nil
-}
-
-// narrowed finds tables of which the publication leaves out rows or columns, as it can from Postgres 15 on. The backfill does not know of it.
-func (p *preflight) narrowed(ctx context.Context, publication string) error {
-	if p.Version < 150000 {
-		return nil
-	}
-	rows, err := p.conn.Query(ctx, `
-		SELECT n.nspname::text, c.relname::text
-		  FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-		  JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-		 WHERE p.pubname = $1 AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)
-		 ORDER BY 1, 2`, p.config.Publication)
-	if err != nil {
-		return fmt.Errorf("read the publication's filters: %w", err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowToStructByPos[change.Table])
-	if err != nil {
-		return fmt.Errorf("read the publication's filters: %w", err)
-	}
-	for _, t := range names {
-		if slices.ContainsFunc(p.Tables, func(ours catalog.Table) bool { return ours.Table == t }) {
-			p.add(fmt.Sprintf("publication %q leaves out rows or columns of table %s", p.config.Publication, t), "the backfill reads all of them, so that keys would come and go, and a row that is left out would never lose its key",
-				fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s; freshet adds it again as a whole", publication, t.SQL()))
-		}
 	}
 	return nil
 }
@@ -326,7 +300,7 @@ func createPublication(name string, tables []catalog.Table) string {
 func sqlNames(tables []catalog.Table) string {
 	names := make([]string, len(tables))
 	for i, t := range tables {
-		names[i] = t.From()
+		names[i] = published(t)
 	}
 	return strings.Join(names, ", ")
 }

@@ -49,19 +49,18 @@ func TestCheck_Tables(t *testing.T) {
 		CREATE TABLE later (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED); CREATE TABLE laterfull (id int PRIMARY KEY DEFERRABLE); ALTER TABLE laterfull REPLICA IDENTITY FULL;
 		CREATE TABLE made (a int, b int GENERATED ALWAYS AS (a * 2) STORED PRIMARY KEY)`)
 	for tables, want := range map[string][]string{
-		"good,whole,wider":    nil,
-		"bare":                {`table public.bare has no primary key`},
-		"barefull":            {`table public.barefull has no primary key`},
-		"nothing":             {`table public.nothing has REPLICA IDENTITY NOTHING`},
-		"other":               {`the replica identity of table public.other lacks its primary key`},
-		"fleeting":            {`table public.fleeting is not logged`},
-		"missing":             {`table public.missing does not exist`},
-		"view":                {`public.view`},
-		"later":               {`primary key of table public.later is deferrable`},
-		"laterfull":           {`primary key of table public.laterfull is deferrable`},
-		"made":                {`column "b" of the primary key of table public.made is generated`, `values of table public.made lack "b"`},
-		"empty_schema.*":      {`empty_schema.*`},
-		"good WHERE (id > 1)": {`WHERE`},
+		"good,whole,wider": nil,
+		"bare":             {`table public.bare has no primary key`},
+		"barefull":         {`table public.barefull has no primary key`},
+		"nothing":          {`table public.nothing has REPLICA IDENTITY NOTHING`},
+		"other":            {`the replica identity of table public.other lacks its primary key`},
+		"fleeting":         {`table public.fleeting is not logged`},
+		"missing":          {`table public.missing does not exist`},
+		"view":             {`public.view`},
+		"later":            {`primary key of table public.later is deferrable`},
+		"laterfull":        {`primary key of table public.laterfull is deferrable`},
+		"made":             {`column "b" of the primary key of table public.made is generated`, `values of table public.made lack "b"`},
+		"empty_schema.*":   {`empty_schema.*`},
 		"bare, nothing, good, missing, nosuch.nosuch": {"public.bare", "public.nothing", "public.missing", "nosuch.nosuch"},
 	} {
 		survey, found := s.check(tables)
@@ -240,13 +239,13 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestConfig_Validate(t *testing.T) {
-	good := replication.Config{DatabaseURL: "postgres://u:p@h/d", Slot: "freshet_1", Publication: "freshet", StatusEvery: time.Second}
+	good := replication.Config{DatabaseURL: "postgres://u:p@h/d", Slot: "freshet_1", Publication: "freshet", Narrow: "auto", StatusEvery: time.Second}
 	if found := good.Validate(); len(found) > 0 {
 		t.Errorf("good settings are refused: %v", found)
 	}
-	bad := replication.Config{DatabaseURL: "postgres://u:geheim@h:port/d", Slot: "Fre shet", Publication: `a"b`, StatusEvery: -1}
+	bad := replication.Config{DatabaseURL: "postgres://u:geheim@h:port/d", Slot: "Fre shet", Publication: `a"b`, Narrow: "perhaps", StatusEvery: -1}
 	found := bad.Validate()
-	for i, name := range []string{"DATABASE_URL", "POLLER_SLOT", "POLLER_PUBLICATION", "POLLER_STATUS_EVERY"} {
+	for i, name := range []string{"DATABASE_URL", "POLLER_SLOT", "POLLER_PUBLICATION", "POLLER_NARROW", "POLLER_STATUS_EVERY"} {
 		if i >= len(found) || !strings.Contains(found[i].What, name) || found[i].Fix == "" {
 			t.Errorf("nothing about %s in %v", name, found)
 		}

@@ -20,6 +20,9 @@ func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.
 		if _, err := conn.Exec(ctx, createPublication(c.Publication, s.Tables)); err != nil {
 			return false, fmt.Errorf("create publication %q: %w", c.Publication, err)
 		}
+		if _, err := conn.Exec(ctx, markMade.sql(c.Publication)); err != nil {
+			return false, fmt.Errorf("mark publication %q: %w", c.Publication, err)
+		}
 		log.Info("created the publication", "publication", c.Publication, "tables", len(s.Tables))
 	} else if len(s.Unpublished) > 0 {
 		sql := fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", change.QuoteIdentifier(c.Publication), sqlNames(s.Unpublished))
@@ -27,6 +30,9 @@ func Prepare(ctx context.Context, conn *pgx.Conn, c Config, s Survey, log *slog.
 			return false, fmt.Errorf("add tables to publication %q: %w", c.Publication, err)
 		}
 		log.Info("added tables to the publication", "publication", c.Publication, "tables", len(s.Unpublished))
+	}
+	if err := refilter(ctx, conn, c, s, log); err != nil {
+		return false, err
 	}
 	if s.SlotLost {
 		if err := dropLost(ctx, conn, c.Slot); err != nil {

@@ -22,6 +22,11 @@ type Layout struct {
 	Frame      *change.Frame
 	// From names the table in a FROM clause.
 	From string
+	// Where is the condition in SQL that a row must meet to be mirrored; empty for all rows.
+	Where string
+	// Partial says that rows lack columns that the rules use: the stream tells of a time when the publication listed fewer. Such rows are read
+	// again.
+	Partial bool
 	// OneLane keeps the whole table in one lane.
 	OneLane bool
 	// Fixed says that all columns have built-in types, which cannot change behind the stream's back as a composite type can.

@@ -112,10 +112,9 @@ func (c *Client) ask(ctx context.Context, route string, request, into any) Answe
 	return c.decode(c.do(ctx, http.MethodPost, c.base+route, body, http.Header{}), into)
 }
 
-// Check asks the function about itself and its Redis.
-func (c *Client) Check(ctx context.Context, sink string) (check exchange.Check, a Answer) {
-	a = c.do(ctx, http.MethodGet, c.base+exchange.RouteCheck+"?sink="+url.QueryEscape(sink), nil, http.Header{})
-	a = c.decode(a, &check)
+// Check asks the function about itself, its Redis, and what its rules make of some tables.
+func (c *Client) Check(ctx context.Context, request exchange.CheckRequest) (check exchange.Check, a Answer) {
+	a = c.ask(ctx, exchange.RouteCheck, request, &check)
 	return check, a
 }
 

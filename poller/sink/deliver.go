@@ -37,6 +37,7 @@ type Delivery struct {
 	Busy atomic.Bool
 
 	pacer pacer
+	dead  dead
 }
 
 // Run delivers until the context ends, or the session does: then the error is ErrLost or ErrFenced.
@@ -252,9 +253,10 @@ type post func(ctx context.Context, id string, body []byte, attempt int) Answer
 // settle repeats the same bytes until the sink has settled them. A comparison is given up where a batch would be held.
 func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to post) (Answer, error) {
 	again := newBackoff(c.Config.RetryMax)
+	body := c.body
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		a := to(ctx, id, c.body, attempt)
+		a := to(ctx, id, body, attempt)
 		if ctx.Err() != nil {
 			return a, ctx.Err()
 		}
@@ -262,6 +264,7 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to p
 		wait := max(again.NextBackOff(), min(a.RetryAfter, time.Minute))
 		switch a.Outcome {
 		case exchange.Settled:
+			c.buried(id, a.Receipt())
 			if c.Waiting.Over(c.number) {
 				c.Log.Info("the function answers again", logging.Lane, c.number)
 			}
@@ -274,9 +277,14 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to p
 			if chunk.Messages() > 1 {
 				return a, errTooLarge
 			}
+			if small := c.reduced(chunk); small != nil && chunk.Compare == nil && len(body) == len(c.body) {
+				body = small
+				continue
+			}
 			wait = c.Config.HoldPause
 		case exchange.Held:
 			wait = c.Config.HoldPause
+			body = c.body // where it was reduced: a person may have raised the limit
 		}
 		if chunk.Compare != nil && a.Outcome != exchange.Retry {
 			return a, nil

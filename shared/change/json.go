@@ -92,6 +92,27 @@ func AppendEnd(dst []byte) []byte { return append(dst, "]}"...) }
 // ParseBatch reads a batch. The result points into body, which must not change as long as the batch is used.
 // An unknown member is ignored, so that an older function understands a newer poller.
 func ParseBatch(body []byte) (Batch, error) {
+	b, broken, err := ParseBatchApart(body)
+	if err == nil && len(broken) > 0 {
+		err = broken[0].Err
+	}
+	return b, err
+}
+
+// Broken is a message that cannot be read although its batch can.
+type Broken struct {
+	Raw string
+	Err error
+}
+
+// ParseBatchApart is ParseBatch for those who do something about messages that cannot be read: the batch is without them.
+func ParseBatchApart(body []byte) (Batch, []Broken, error) {
+	var broken []Broken
+	b, err := parseBatch(body, &broken)
+	return b, broken, err
+}
+
+func parseBatch(body []byte, broken *[]Broken) (Batch, error) {
 	if tooDeep(body) {
 		return Batch{}, fmt.Errorf("the body is nested deeper than %d levels", maxDepth)
 	}
@@ -119,7 +140,7 @@ func ParseBatch(body []byte) (Batch, error) {
 			}
 		case "messages":
 			seen = true
-			b.Messages, err = parseMessages(value)
+			b.Messages, err = parseMessages(value, broken)
 		}
 		return err == nil
 	})
@@ -156,23 +177,22 @@ func tooDeep(body []byte) bool {
 	return depth > maxDepth
 }
 
-func parseMessages(list gjson.Result) ([]Message, error) {
+func parseMessages(list gjson.Result, broken *[]Broken) ([]Message, error) {
 	if !list.IsArray() {
 		return nil, errors.New(`"messages" is not an array`)
 	}
 	messages := make([]Message, 0, 1+len(list.Raw)/512)
 	var cache keyCache
-	var err error
 	list.ForEach(func(_, value gjson.Result) bool {
-		var m Message
-		if m, err = parseMessage(value, &cache); err != nil {
-			err = fmt.Errorf("message %d: %w", len(messages), err)
-			return false
+		m, err := parseMessage(value, &cache)
+		if err != nil {
+			*broken = append(*broken, Broken{Raw: value.Raw, Err: fmt.Errorf("message %d: %w", len(messages)+len(*broken), err)})
+			return true
 		}
 		messages = append(messages, m)
 		return true
 	})
-	return messages, err
+	return messages, nil
 }
 
 // keyCache keeps the last primary key list, since the messages of a batch mostly share it.
@@ -232,6 +252,8 @@ func parseMetadata(value gjson.Result, cache *keyCache) (m Metadata, err error) 
 			m.PrimaryKey, err = cache.parse(value)
 		case "transaction_id":
 			m.TransactionID = uint32(value.Uint())
+		case "parked":
+			m.Parked, err = stringMember("parked", value)
 		}
 		return err == nil
 	})

@@ -47,6 +47,8 @@ type Metadata struct {
 	PrimaryKey []string
 	// TransactionID is the 32-bit xid that pgoutput sends; for a read, that of the transaction that marked its page.
 	TransactionID uint32
+	// Parked says why the row is not in the message, which is then a delete with the primary key alone; empty in all others. See Message.Reduced.
+	Parked string
 }
 
 // Of returns the table the message belongs to.

@@ -12,6 +12,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -184,44 +185,11 @@ func misspelt(prefix string, fields []leaf, environ []string) (found problem.Lis
 			continue
 		}
 		e := &problem.Error{What: name + " is not a setting", Why: "no setting has this name", Fix: "remove it; the settings are listed in CONFIG.md"}
-		if near := Nearest(name, known); near != "" {
+		if near := problem.Nearest(name, maps.Keys(known)); near != "" {
 			e.Fix = "did you mean " + near + "?"
 		}
 		found = append(found, e)
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].What < found[j].What })
 	return found
-}
-
-// Nearest finds the known name that is at most a few edits away; empty when there is none.
-func Nearest(name string, known map[string]bool) string {
-	best, distance := "", 1+len(name)/4
-	for candidate := range known {
-		d := edits(name, candidate)
-		if d < distance || d == distance && best != "" && candidate < best {
-			best, distance = candidate, d
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

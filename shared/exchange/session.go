@@ -1,6 +1,9 @@
 package exchange
 
-import "freshet/shared/change"
+import (
+	"freshet/shared/change"
+	"freshet/shared/problem"
+)
 
 // OpenRequest asks a sink to begin a session. Sent again with the same Session it changes nothing more.
 type OpenRequest struct {
@@ -29,6 +32,11 @@ type TableShape struct {
 	// ones. Empty means unknown. Neither can be read, only compared.
 	Identity string `json:"identity,omitempty"`
 	Shape    string `json:"shape,omitempty"`
+	// OldColumns are those whose old values the stream tells: in the record of a delete, and in the changes of an update that changes them.
+	// Empty means that deletes tell the primary key, and updates nothing.
+	OldColumns []string `json:"old_columns,omitempty"`
+	// TextColumns are those whose text can be anything, so that it can hold whatever stands between the parts of a key.
+	TextColumns []string `json:"text_columns,omitempty"`
 }
 
 // Table names the table.
@@ -79,16 +87,33 @@ type Plan struct {
 	// Rules identifies the rules: another value means that keys or values may be made differently.
 	Rules  string               `json:"rules"`
 	Tables map[string]TablePlan `json:"tables"` // by change.Table.String()
+	// Warnings are what may go wrong with these tables under these rules, for people.
+	Warnings []problem.Details `json:"warnings,omitempty"`
 }
 
 // TablePlan is the plan for one table.
 type TablePlan struct {
-	// KeyPrefix is what all keys of the table begin with, and no key of another table.
-	KeyPrefix string `json:"key_prefix"`
+	// Rules identifies the rules of this table alone.
+	Rules string `json:"rules,omitempty"`
+	// KeyPrefixes are what the keys of the table begin with, one for each rule, and no key of another table or rule. KeyPrefix is the first.
+	KeyPrefix   string   `json:"key_prefix"`
+	KeyPrefixes []string `json:"key_prefixes,omitempty"`
 	// OneLane is set when a key depends on more than the primary key, so that order matters over the whole table.
 	OneLane bool `json:"one_lane,omitempty"`
+	// KeyColumns are the columns that keys are made of. A delete has to tell them all, or its keys cannot be found.
+	KeyColumns []string `json:"key_columns,omitempty"`
+	// NeedsOld says that an update has to tell the old values of KeyColumns that it changes, or the row's old key stays.
+	NeedsOld bool `json:"needs_old,omitempty"`
+	// UsedColumns are the columns that keys, values, filters and expiries read; empty means that all may be. The primary key is always needed.
+	UsedColumns []string `json:"used_columns,omitempty"`
 	// Incomparable says why the table's values cannot be compared with its rows; empty when they can.
 	Incomparable string `json:"incomparable,omitempty"`
 	// Irreversible says why a key cannot be turned back into a primary key; empty when it can.
 	Irreversible string `json:"irreversible,omitempty"`
+}
+
+// CheckRequest asks what would get in the way of mirroring these tables. No session is opened.
+type CheckRequest struct {
+	Sink   string       `json:"sink"`
+	Tables []TableShape `json:"tables"`
 }

@@ -12,11 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"freshet/functions"
-	"freshet/functions/redisstore"
-	"freshet/functions/rules"
 	"freshet/shared/config"
 	"freshet/shared/exchange"
 	"freshet/shared/logging"
@@ -68,19 +64,10 @@ func serve(ctx context.Context, stderr io.Writer) error {
 	if err := config.Load("FN", &c); err != nil {
 		return err
 	}
-	compiled, err := rules.Compile(c.Rules)
+	f, err := functions.New(c, functions.WithLog(logging.New(stderr, c.Logging)))
 	if err != nil {
 		return err
 	}
-	store, err := redisstore.New(c.Redis)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	log := logging.New(stderr, c.Logging)
-	handler := functions.New(functions.NewHandler(compiled, store), c, log)
-	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
-		lambda.StartWithOptions(functions.Lambda(handler), lambda.WithContext(ctx)) // never returns
-	}
-	return functions.Serve(ctx, c, handler, log)
+	defer f.Close()
+	return f.Run(ctx)
 }

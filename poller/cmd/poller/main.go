@@ -27,6 +27,8 @@ const usage = `usage: poller [command]
                  poller backfill pause|resume|cancel TABLE...           a table of such a name is public.pause
   verify       have a running poller compare Redis with Postgres, both ways
                  poller verify [TABLE...] [--sample 1%] [--repair] [--examples 5] [--json]
+  preview      show what the function would write for some rows
+  dead-letters list, show, replay or drop messages that could not be written
   healthcheck  ask a running poller on this machine whether it is alive
   help         this text
 
@@ -89,6 +91,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return backfill(ctx, args, stdout)
 	case "verify":
 		return verify(ctx, args, stdout, stderr)
+	case "preview":
+		return preview(ctx, args, stdout)
+	case "dead-letters":
+		return deadLetters(ctx, args, stdout)
 	}
 	simple := map[string]func() error{
 		"run":         func() error { return mirror(ctx) },

@@ -21,9 +21,17 @@ func mirror(ctx context.Context) error {
 	return p.Run(ctx)
 }
 
-func newPoller() (p *poller.Poller, c poller.Config, err error) {
+// settings reads the environment.
+func settings() (c poller.Config, err error) {
 	if err := config.Load(poller.Prefix, &c); err != nil {
-		return nil, c, coded{err, config.ExitCode}
+		return c, coded{err, config.ExitCode}
+	}
+	return c, nil
+}
+
+func newPoller() (p *poller.Poller, c poller.Config, err error) {
+	if c, err = settings(); err != nil {
+		return nil, c, err
 	}
 	p, err = poller.New(c, logging.New(os.Stderr, c.Logging.Config))
 	return p, c, err
