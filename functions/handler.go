@@ -116,10 +116,8 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken 
 func (w *work) render(messages []change.Message, parks bool) (r exchange.Receipt, err error) {
 	for i := range messages {
 		kept, err := w.one(i, &messages[i])
-		var poison *rules.Poison
 		switch {
-		case parks && errors.As(err, &poison):
-			w.park(&messages[i], poison)
+		case err != nil && parks && w.park(&messages[i], err):
 		case err != nil:
 			// A message that no attempt can settle holds its lane.
 			return r, explain(err, i)

@@ -55,8 +55,12 @@ func (w *work) one(i int, m *change.Message) (kept bool, err error) {
 	return kept, err
 }
 
-// park keeps m as a letter and removes its keys as far as they can be known.
-func (w *work) park(m *change.Message, poison *rules.Poison) {
+// park keeps m as a letter and removes its keys as far as they can be known. It answers false when the error is not m's fault.
+func (w *work) park(m *change.Message, err error) (parked bool) {
+	var poison *rules.Poison
+	if !errors.As(err, &poison) {
+		return false
+	}
 	_ = w.Remove(m, &w.Batch) // without a key there is nothing to remove
 	l := effect.Letter{Table: m.Metadata.Of().String(), Reason: poison.Cause.Error(), Position: m.Metadata.Position.String(), KeyOnly: m.Metadata.Parked != ""}
 	text := m.Append(nil)
@@ -69,6 +73,7 @@ func (w *work) park(m *change.Message, poison *rules.Poison) {
 	}
 	l.Message = string(text)
 	w.Park(l)
+	return true
 }
 
 // parkBroken keeps messages that cannot be read. Nobody knows which rows they are of.

@@ -118,3 +118,32 @@ func TestStore_CheckWarnsOfLetters(t *testing.T) {
 		t.Errorf("another sink: got %v", found)
 	}
 }
+
+// Whichever comes first, the newer value is what stays.
+func TestStore_AReplayRacesANewerWrite(t *testing.T) {
+	w := world(t, redistest.New(t))
+	w.Open(w.Ask("s1"))
+	first := 0
+	for round := range 100 {
+		seq := uint64(2*round + 1)
+		w.Applied(w.Parking("s1", seq, []string{"a"}))
+		letter := w.Kept(1)[0]
+		replayed := make(chan bool)
+		go func() {
+			written, err := w.Store.Replay(context.Background(), "shop", letter.ID, storetest.Plain("a=old").Writes)
+			if err != nil {
+				t.Error(err)
+			}
+			replayed <- written
+		}()
+		want := fmt.Sprintf("a=%d", round)
+		w.Applied(w.Batch("s1", seq+1, want))
+		if <-replayed {
+			first++
+		} else if dropped, err := w.Store.Drop(context.Background(), "shop", letter); !dropped || err != nil {
+			t.Fatal(dropped, err)
+		}
+		w.Keys(want)
+	}
+	t.Logf("%d of 100 replays came first", first)
+}
