@@ -2,7 +2,6 @@ package functions
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"freshet/functions/effect"

@@ -24,6 +24,8 @@
 //	receiver     owns the reading side of the replication connection, the decoder, the intake (life.receive)
 //	lanes        one each: owns its batches until their 2xx (sink.Delivery)
 //	backfill     owns the connection that reads rows (backfill.Runner.Run)
+//	letGo        ends a life whose stream Postgres cannot end (life.letGo)
+//	guard        looks at the slot on a connection of its own, from the first life to the last (guard.Watcher.Run)
 //	watch        gauges, and the end of an idle job (life.watch)
 //	admin        the operator's page (admin.Serve)
 package poller

@@ -125,6 +125,7 @@ func (l *life) run() error {
 	g, work := errgroup.WithContext(context.WithoutCancel(l.asked))
 	reporting, stopReporting := context.WithCancel(work)
 	g.Go(func() error { return l.reporter.Run(reporting) })
+	g.Go(func() error { return l.letGo(reporting) })
 	g.Go(func() error {
 		defer stopReporting()
 		return l.mirror(work)

@@ -60,7 +60,8 @@ func New(c Config, log *slog.Logger) (*Poller, error) {
 	}
 	p.health = admin.NewHealth(p.waiting.Longest)
 	p.operator = newOperator(p)
-	p.guard = &guard.Watcher{Config: c.Guard.Config, DatabaseURL: c.DatabaseURL, Slot: c.Slot, Metrics: p.metrics, Log: p.log}
+	p.guard = &guard.Watcher{Config: c.Guard.Config, DatabaseURL: c.DatabaseURL, Slot: c.Slot, Metrics: p.metrics, Log: p.log, Stuck: p.senderStuck}
+	p.slot.stuck = make(chan int32, 1)
 	return p, nil
 }
 
@@ -166,6 +167,8 @@ func (p *Poller) explain(err error, wait time.Duration) time.Duration {
 		why = &problem.Error{What: "a session is opened anew", Why: "the function has other rules now", Fix: "nothing to do: the keys and values that follow from them are made anew"}
 	case errors.Is(err, errAltered):
 		why = &problem.Error{What: "the tables are looked at afresh", Why: err.Error(), Fix: "nothing to do: rows whose form has changed are read again"}
+	case errors.Is(err, errLetGo):
+		why = &problem.Error{What: "the slot is let go", Why: "Postgres wants to end its stream, which it cannot while nothing is read because the function takes nothing", Fix: "nothing to do: a slot that is lost or dropped is made anew"}
 	case errors.Is(err, replication.ErrServerStopping):
 		why = &problem.Error{What: "Postgres is shutting down", Why: "the connection was given up so that it can"}
 	case errors.As(err, &one):

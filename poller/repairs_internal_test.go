@@ -2,7 +2,9 @@ package poller
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -129,5 +131,29 @@ func TestWarn(t *testing.T) {
 		if n := strings.Count(log.String(), "is gone"); n != c.said {
 			t.Errorf("step %d: said %d times, want %d", i, n, c.said)
 		}
+	}
+}
+
+func TestLetGo(t *testing.T) {
+	p := &Poller{slot: slotMemory{stuck: make(chan int32, 1)}}
+	p.senderStuck(7)
+	p.senderStuck(7) // nobody listens: it must not wait
+	l := &life{Poller: p, stream: &replication.Stream{PID: 8}}
+	ended := make(chan error, 1)
+	go func() { ended <- l.letGo(t.Context()) }()
+	for len(p.slot.stuck) > 0 {
+		runtime.Gosched()
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("another poller's stream ended the life: %v", err)
+	default:
+	}
+	p.senderStuck(8)
+	if err := <-ended; !errors.Is(err, errLetGo) {
+		t.Errorf("got %v", err)
+	}
+	if final(errLetGo) {
+		t.Error("it ends the poller")
 	}
 }

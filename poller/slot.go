@@ -1,6 +1,8 @@
 package poller
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"freshet/poller/replication"
@@ -12,6 +14,34 @@ import (
 type slotMemory struct {
 	made     bool  // by us, and no session has been opened since
 	timeline int32 // of the server that we have streamed from; 0 before that
+	// stuck has the server's process that cannot end because we read nothing.
+	stuck chan int32
+}
+
+// errLetGo ends a life whose stream Postgres wants to end.
+var errLetGo = errors.New("the server wants to end the stream, and we read nothing")
+
+// letGo ends the life when Postgres wants to end its stream, to drop or invalidate the slot. While the function is away nothing is read, so we are not
+// told; and Postgres does not close a connection before its client has been told.
+func (l *life) letGo(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case pid := <-l.slot.stuck:
+			if pid == l.stream.PID { // not another poller's, nor that of a life before
+				return errLetGo
+			}
+		}
+	}
+}
+
+// senderStuck is the guard's word to the life, if there is one.
+func (p *Poller) senderStuck(pid int32) {
+	select {
+	case p.slot.stuck <- pid:
+	default:
+	}
 }
 
 // vanished finds out that a slot is gone which we have streamed from. On another timeline it may never have been: a standby was promoted, which is

@@ -42,6 +42,11 @@ type Report struct {
 	MissingSeconds float64      `json:"missing_seconds,omitempty"`
 	Oldest         *Transaction `json:"oldest_transaction,omitempty"`
 
+	// SenderPID is the process that streams. SenderStuck says that it wants to end, and waits for its client to read its last message: until
+	// then Postgres can neither drop nor invalidate the slot, and a checkpoint that wants to waits too, for the whole server.
+	SenderPID   int32 `json:"sender_pid,omitempty"`
+	SenderStuck bool  `json:"sender_stuck,omitempty"`
+
 	toldInactive bool // by Postgres
 }
 
@@ -57,7 +62,8 @@ type Transaction struct {
 	toldOpen bool // by Postgres
 }
 
-// look is one query for all versions: as JSON, a column that a version does not have is null.
+// look is one query for all versions: as JSON, a column that a version does not have is null. A walsender that waits for its client while it streams
+// has the wait event WalSenderWriteData; ClientWrite is what it has when it says why it ends.
 const look = `
 SELECT e.lsn::text, s.slot_name IS NOT NULL, coalesce(s.active, false), coalesce(s.wal_status, ''),
        coalesce(to_jsonb(s) ->> 'invalidation_reason', ''), (to_jsonb(s) ->> 'conflicting')::bool, (to_jsonb(s) ->> 'failover')::bool, (to_jsonb(s) ->> 'synced')::bool,
@@ -65,6 +71,7 @@ SELECT e.lsn::text, s.slot_name IS NOT NULL, coalesce(s.active, false), coalesce
        greatest(coalesce(pg_wal_lsn_diff(e.lsn, s.restart_lsn), 0), 0)::bigint, greatest(coalesce(pg_wal_lsn_diff(e.lsn, s.confirmed_flush_lsn), 0), 0)::bigint,
        s.safe_wal_size, pg_size_bytes(current_setting('max_slot_wal_keep_size')), pg_size_bytes(current_setting('wal_keep_size')),
        extract(epoch FROM clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)::float8,
+       coalesce(s.active_pid, 0), EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.active_pid AND a.wait_event = 'ClientWrite'),
        t.xid::text, t.pid, t.gid, extract(epoch FROM clock_timestamp() - t.began)::float8
   FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) e(lsn)
   LEFT JOIN pg_replication_slots s ON s.slot_name = $1
@@ -83,7 +90,7 @@ func Inspect(ctx context.Context, conn *pgx.Conn, slot string, now time.Time) (R
 	var pid *int32
 	err := conn.QueryRow(ctx, look, slot).Scan(
 		&r.EndLSN, &r.Exists, &r.Active, &r.WALStatus, &r.Invalidation, &r.Conflicting, &r.Failover, &r.Synced,
-		&r.RestartLSN, &r.ConfirmedLSN, &r.RetainedBytes, &r.ConfirmedLagBytes, &r.SafeBytes, &keep, &walKeep, &inactive, &xid, &pid, &gid, &open)
+		&r.RestartLSN, &r.ConfirmedLSN, &r.RetainedBytes, &r.ConfirmedLagBytes, &r.SafeBytes, &keep, &walKeep, &inactive, &r.SenderPID, &r.SenderStuck, &xid, &pid, &gid, &open)
 	if err != nil {
 		return r, fmt.Errorf("look at slot %q: %w", slot, err)
 	}

@@ -26,6 +26,8 @@ type Watcher struct {
 	Slot        string
 	Metrics     *admin.Metrics
 	Log         *slog.Logger
+	// Stuck is called with the process that streams from the slot when it cannot end because nobody reads what it says.
+	Stuck func(pid int32)
 
 	// Run alone uses these.
 	conn    *pgx.Conn
@@ -112,7 +114,11 @@ func (w *Watcher) hangUp() {
 }
 
 func (w *Watcher) saw(r Report) {
-	r = r.Since(w.Seen().Report)
+	before := w.Seen().Report
+	r = r.Since(before)
+	if r.SenderStuck && before.SenderStuck && r.SenderPID == before.SenderPID { // not only for a moment
+		w.Stuck(r.SenderPID)
+	}
 	warnings := w.Judge(r)
 	w.export(r)
 	w.say(warnings, r.Checked)

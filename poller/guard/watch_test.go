@@ -185,6 +185,7 @@ func TestWatcher(t *testing.T) {
 	w := &guard.Watcher{
 		Config: guard.Config{GuardEvery: 100 * time.Millisecond, SlotWarnBytes: 10 * mib}, DatabaseURL: config.Secret(s.DSN), Slot: "s",
 		Metrics: admin.NewMetrics(), Log: slog.New(slog.NewTextHandler(log, nil)),
+		Stuck: func(int32) { t.Error("nobody streams, and yet somebody is stuck") },
 	}
 	page := func() (status int, body string) {
 		answer := httptest.NewRecorder()

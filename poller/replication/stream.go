@@ -31,6 +31,7 @@ type Stream struct {
 	System   string // system identifier of the cluster
 	Timeline int32
 	Database string
+	PID      int32 // of the server's process that serves it
 
 	conn     net.Conn
 	buffered *bufio.Reader
@@ -97,7 +98,7 @@ func (s *Stream) start(ctx context.Context, conn *pgconn.PgConn, c Config) error
 	if err != nil {
 		return fmt.Errorf("take over the replication connection: %w", err)
 	}
-	s.conn, s.frontend = own.Conn, own.Frontend
+	s.conn, s.frontend, s.PID = own.Conn, own.Frontend, int32(own.PID)
 	return nil
 }
 
