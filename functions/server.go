@@ -28,13 +28,19 @@ type server struct {
 	config  Config
 	log     *slog.Logger
 	metrics *Metrics
-	bodies  sync.Pool
+	bodies  sync.Pool // of *received
+}
+
+// received is the body of a request and the batch that points into it.
+type received struct {
+	body  bytes.Buffer
+	batch change.Batch
 }
 
 // New serves the handler over HTTP. Every error is application/problem+json.
 func New(h *Handler, c Config, log *slog.Logger) http.Handler {
 	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics()}
-	s.bodies.New = func() any { return new(bytes.Buffer) }
+	s.bodies.New = func() any { return new(received) }
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
 	e.Use(s.guard)
@@ -87,21 +93,23 @@ func (s *server) batch(c echo.Context) error {
 	return answer(c, receipt)
 }
 
-// apply reads the body and settles it. The buffer goes back when nothing points into it any more.
+// apply reads the body and settles it. The memory goes back when nothing points into it any more.
 func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err error) {
 	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
-	body := s.bodies.Get().(*bytes.Buffer)
-	defer s.bodies.Put(body)
-	if err := s.read(c, body); err != nil {
+	in := s.bodies.Get().(*received)
+	defer func() {
+		in.batch.Reset() // its messages would keep a buffer alive that body has outgrown
+		s.bodies.Put(in)
+	}()
+	if err := s.read(c, &in.body); err != nil {
 		return r, how, err
 	}
-	s.metrics.bytes.Add(float64(body.Len()))
-	batch, err := change.ParseBatch(body.Bytes())
-	if err != nil {
+	s.metrics.bytes.Add(float64(in.body.Len()))
+	if err := change.ParseBatchInto(&in.batch, in.body.Bytes()); err != nil {
 		return r, how, malformed("this is not a batch", err.Error())
 	}
 	defer s.metrics.applied(time.Now())
-	r, err = s.Apply(c.Request().Context(), batch, how)
+	r, err = s.Apply(c.Request().Context(), in.batch, how)
 	return r, how, err
 }
 
