@@ -29,7 +29,13 @@ type server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	kept    *kept
-	bodies  sync.Pool
+	bodies  sync.Pool // of *received
+}
+
+// received is the body of a request and the batch that points into it.
+type received struct {
+	body  bytes.Buffer
+	batch change.Batch
 }
 
 // NewServer serves the handler over HTTP. Every error is application/problem+json.
@@ -37,7 +43,7 @@ func NewServer(h *Handler, c Config, log *slog.Logger) http.Handler {
 	h.Poison = c.Poison
 	s := &server{Handler: h, config: c, log: log, metrics: NewMetrics(), kept: newKept(h.store)}
 	s.metrics.registry.MustRegister(s.kept)
-	s.bodies.New = func() any { return new(bytes.Buffer) }
+	s.bodies.New = func() any { return new(received) }
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
 	e.Use(s.guard)
@@ -111,19 +117,22 @@ func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err erro
 	return r, how, err
 }
 
-// parsed reads the body as a batch, and hands it over with the messages that cannot be read. The buffer goes back when nothing points into it
+// parsed reads the body as a batch, and hands it over with the messages that cannot be read. The memory goes back when nothing points into it
 // any more.
 func (s *server) parsed(c echo.Context, do func(b change.Batch, broken []change.Broken, size int) error) error {
-	body := s.bodies.Get().(*bytes.Buffer)
-	defer s.bodies.Put(body)
-	if err := s.read(c, body); err != nil {
+	in := s.bodies.Get().(*received)
+	defer func() {
+		in.batch.Reset() // its messages would keep a buffer alive that body has outgrown
+		s.bodies.Put(in)
+	}()
+	if err := s.read(c, &in.body); err != nil {
 		return err
 	}
-	batch, broken, err := change.ParseBatchApart(body.Bytes())
+	broken, err := change.ParseBatchApart(&in.batch, in.body.Bytes())
 	if err != nil {
 		return malformed("this is not a batch", err.Error())
 	}
-	return do(batch, broken, body.Len())
+	return do(in.batch, broken, in.body.Len())
 }
 
 // read fills body with the request's, and stops at the limit whatever the client says of its length.

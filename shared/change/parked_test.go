@@ -36,14 +36,15 @@ func TestMessage_Reduced(t *testing.T) {
 }
 
 func TestParseBatchApart_LeavesTheRestOfABatchAlone(t *testing.T) {
-	b, broken, err := change.ParseBatchApart([]byte(`{"messages":[{"action":"upsert"},` + least + `,7]}`))
+	var b change.Batch
+	broken, err := change.ParseBatchApart(&b, []byte(`{"messages":[{"action":"upsert"},` + least + `,7]}`))
 	if err != nil || len(b.Messages) != 1 || len(broken) != 2 {
 		t.Fatalf("got %+v, %+v, %v", b, broken, err)
 	}
 	if broken[0].Raw != `{"action":"upsert"}` || broken[1].Raw != "7" || broken[1].Err.Error() != "message 2: not a JSON object" {
 		t.Errorf("got %+v", broken)
 	}
-	if _, _, err := change.ParseBatchApart([]byte(`{"messages":[`)); err == nil {
+	if _, err := change.ParseBatchApart(&b, []byte(`{"messages":[`)); err == nil {
 		t.Error("what is no JSON has no messages")
 	}
 }

@@ -1,7 +1,6 @@
 package change_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -83,29 +82,31 @@ func TestParseBatch_RefusesEndlessNesting(t *testing.T) {
 	}
 }
 
-func FuzzParseBatch(f *testing.F) {
-	f.Add([]byte(`{"messages":[` + least + `]}`))
-	for _, batch := range batches {
-		body, err := batch.AppendHead(nil)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(change.AppendEnd(samples[3].append(body)))
+// A batch costs a few allocations, whatever the number of its messages, and about as much memory as they need.
+func TestParseBatchInto_AllocatesNothingPerMessage(t *testing.T) {
+	one, mixed := benchBody("items"), benchBody("items", "orders", "order_lines")
+	b, err := change.ParseBatch(one)
+	if n := cap(b.Messages); err != nil || len(b.Messages) != benchRows || n > benchRows*5/4 {
+		t.Errorf("got room for %d messages, %v", n, err)
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		batch, err := change.ParseBatch(body)
-		if err != nil {
-			return
-		}
-		if !json.Valid(body) {
-			t.Fatalf("%q is no JSON and was taken", body)
-		}
-		for _, m := range batch.Messages {
-			if m.Action == "" || m.Metadata.Table == "" || m.Record != "" && !json.Valid([]byte(m.Record)) || m.Changes != "" && !json.Valid([]byte(m.Changes)) {
-				t.Fatalf("%q: got %+v", body, m)
+	for _, body := range [][]byte{one, mixed} {
+		allocs := testing.AllocsPerRun(10, func() {
+			if err := change.ParseBatchInto(&b, body); err != nil {
+				t.Error(err)
 			}
+		})
+		if allocs > 50 {
+			t.Errorf("got %v allocations for %d messages", allocs, benchRows)
 		}
-	})
+	}
+}
+
+func TestParseBatch_MakesNoRoomForWhatIsNotSent(t *testing.T) {
+	long := strings.Replace(least, "{}", `{"a":"`+strings.Repeat("x", 16<<20)+`"}`, 1)
+	b, err := change.ParseBatch([]byte(`{"messages":[` + least + `,` + long + `]}`))
+	if n := cap(b.Messages); err != nil || n > 2048 {
+		t.Errorf("got room for %d messages, %v", n, err)
+	}
 }
 
 func TestParseAction(t *testing.T) {

@@ -124,18 +124,24 @@ func parseHex(text string, least, most int) (uint64, error) {
 		return 0, strconv.ErrSyntax
 	}
 	var v uint64
+	var all byte
 	for i := 0; i < len(text); i++ {
-		c := text[i]
-		switch {
-		case c >= '0' && c <= '9':
-			v = v<<4 | uint64(c-'0')
-		case c >= 'A' && c <= 'F':
-			v = v<<4 | uint64(c-'A'+10)
-		case c >= 'a' && c <= 'f':
-			v = v<<4 | uint64(c-'a'+10)
-		default:
-			return 0, strconv.ErrSyntax
-		}
+		digit := hexValue[text[i]]
+		v, all = v<<4|uint64(digit&15), all|digit
+	}
+	if all > 15 {
+		return 0, strconv.ErrSyntax
 	}
 	return v, nil
 }
+
+// hexValue is what a hex digit counts, and 255 for any other byte.
+var hexValue = func() (values [256]byte) {
+	for c := range values {
+		values[c] = 255
+	}
+	for v, c := range []byte(hexDigits) {
+		values[c], values[c|' '] = byte(v), byte(v) // digits have the bit of lower case anyway
+	}
+	return values
+}()

@@ -1,0 +1,70 @@
+package change_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"freshet/shared/change"
+)
+
+// benchRows is how many messages the batches of the benchmarks have: as many as the poller puts into one by default.
+const benchRows = 1000
+
+// benchBody is a batch as the poller writes it, with rows as local/bench has them, of the given tables in turn.
+func benchBody(tables ...string) []byte {
+	fence := change.Fence{Sink: "freshet", Session: "9b1c", Lane: 3, Seq: 42, After: make([]uint64, 8), Seal: 0x16B3000}
+	b := change.Batch{ID: "9b1c/3/42", Source: change.Source{System: "7421000000000000000", Timeline: 1, Database: "shop", Slot: "freshet"}, Fence: &fence}
+	body, err := b.AppendHead(nil)
+	if err != nil {
+		panic(err)
+	}
+	var frames []*change.Frame
+	for _, table := range tables {
+		frames = append(frames, change.NewFrame(change.Table{Schema: "public", Name: table}, []string{"id"}))
+	}
+	var tx change.Transaction
+	tx.Begin(771, 0x16B374D848, at)
+	for n := 1; n <= benchRows; n++ {
+		if n > 1 {
+			body = append(body, ',')
+		}
+		body = change.AppendOpen(body, change.Insert)
+		body = fmt.Appendf(body, `{"id":%d,"sku":"SKU-%010d","name":"Product number %d","price":%.2f,"stock":%d,"active":%v,"weight":%v,"created_at":%q,"note":`,
+			n, n, n, float64(n%100000)/100, n%1000, n%7 != 0, float64(n)*0.25, at.Add(time.Duration(n)*time.Second).UTC().Format("2006-01-02T15:04:05+00:00"))
+		if n%10 > 0 {
+			body = fmt.Appendf(body, `"a note of medium length on product %d"}`, n)
+		} else {
+			body = append(body, "null}"...)
+		}
+		body = append(change.AppendChanges(body), "null"...)
+		body = frames[n%len(frames)].AppendClose(body, &tx, uint32(n))
+	}
+	return change.AppendEnd(body)
+}
+
+func BenchmarkParseBatch(b *testing.B) {
+	var reused change.Batch
+	for _, c := range []struct {
+		name   string
+		tables []string
+		parse  func(body []byte) error
+	}{
+		{"gjson", []string{"items"}, func(body []byte) error { _, err := reference(body); return err }},
+		{"ours", []string{"items"}, func(body []byte) error { _, err := change.ParseBatch(body); return err }},
+		{"into", []string{"items"}, func(body []byte) error { return change.ParseBatchInto(&reused, body) }},
+		{"tables", []string{"items", "orders", "order_lines"}, func(body []byte) error { return change.ParseBatchInto(&reused, body) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			body := benchBody(c.tables...)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.parse(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRows, "ns/row")
+		})
+	}
+}

@@ -1,0 +1,307 @@
+package change
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+	"unsafe"
+)
+
+// scanner walks over a JSON text once, checks every byte that it passes, and hands out what it passes as it stands. It takes what
+// RFC 8259 takes, except that it does not ask whether strings are UTF-8. Once something is wrong, err says so, nothing follows any more, and
+// what was handed out last means nothing.
+type scanner struct {
+	body  []byte
+	text  string // the same bytes
+	at    int    // the next byte; where a value is awaited, its first one
+	depth int    // how many objects and arrays were entered and not left
+	begun bool   // something of the innermost of them was read
+	open  []byte // the memory of value
+	err   error
+}
+
+// maxDepth is deeper than any json that Postgres takes with a usual max_stack_depth. Those who read a record later call themselves for
+// each level, and a stack that is exhausted ends the process.
+const maxDepth = 100_000
+
+var (
+	errNotJSON = errors.New("the body is not valid JSON")
+	errTooDeep = fmt.Errorf("the body is nested deeper than %d levels", maxDepth)
+)
+
+// newScanner stands before the one value of the body.
+func newScanner(body []byte) scanner {
+	return scanner{body: body, text: unsafe.String(unsafe.SliceData(body), len(body)), at: space(body, 0)}
+}
+
+// end passes what follows the value: nothing.
+func (s *scanner) end() error {
+	if s.at = space(s.body, s.at); s.err == nil && s.at != len(s.body) {
+		s.fail(errNotJSON)
+	}
+	return s.err
+}
+
+func (s *scanner) fail(err error) string {
+	if s.err == nil {
+		s.err = err
+	}
+	s.at = len(s.body)
+	return ""
+}
+
+// next is the byte that a value begins with, or 0.
+func (s *scanner) next() byte { return byteAt(s.body, s.at) }
+
+// enter steps into the object or array that comes next. Its members or elements must then be read to the end.
+func (s *scanner) enter() {
+	if s.depth == maxDepth {
+		s.fail(errTooDeep)
+		return
+	}
+	s.at = space(s.body, s.at+1)
+	s.depth++
+	s.begun = false
+}
+
+// member goes to the next member of an object and returns its name; its value comes next. It leaves the object behind the last one.
+func (s *scanner) member() (name string, ok bool) {
+	if !s.more('}') {
+		return "", false
+	}
+	start := s.at
+	end, value, escaped := pastName(s.body, start)
+	if value < 0 {
+		s.fail(errNotJSON)
+		return "", false
+	}
+	s.at = value
+	if escaped {
+		return decode(s.text[start:end]), true
+	}
+	return s.text[start+1 : end-1], true
+}
+
+// element goes to the next element of an array, which it leaves behind the last one.
+func (s *scanner) element() bool { return s.more(']') }
+
+func (s *scanner) more(closing byte) bool {
+	i := s.at
+	if s.begun {
+		i = space(s.body, i)
+	}
+	switch c := byteAt(s.body, i); {
+	case s.err != nil:
+		return false
+	case c == closing:
+		s.at = i + 1
+		s.depth--
+		s.begun = true
+		return false
+	case !s.begun:
+		s.begun = true
+	case c == ',':
+		s.at = space(s.body, i+1)
+	default:
+		s.fail(errNotJSON)
+		return false
+	}
+	return true
+}
+
+// value passes the next value, whatever is in it, and returns its text.
+func (s *scanner) value() string {
+	body, i, open := s.body, s.at, s.open[:0]
+	for {
+		switch c := byteAt(body, i); c {
+		case '"':
+			i, _ = stringEnd(body, i+1)
+		case '{', '[':
+			if s.depth+len(open) == maxDepth {
+				return s.fail(errTooDeep)
+			}
+			const toClosing = '}' - '{' // and ']' - '['
+			open = append(open, c+toClosing)
+			i = space(body, i+1)
+			if byteAt(body, i) == c+toClosing {
+				break
+			}
+			if c == '{' {
+				_, i, _ = pastName(body, i)
+			}
+			if i < 0 {
+				return s.fail(errNotJSON)
+			}
+			continue
+		case 't':
+			i = wordEnd(s.text, i, "true")
+		case 'f':
+			i = wordEnd(s.text, i, "false")
+		case 'n':
+			i = wordEnd(s.text, i, "null")
+		default:
+			i = numberEnd(body, i)
+		}
+		if i < 0 {
+			return s.fail(errNotJSON)
+		}
+		for {
+			if len(open) == 0 {
+				text := s.text[s.at:i]
+				s.at, s.open = i, open
+				return text
+			}
+			i = space(body, i)
+			c, closing := byteAt(body, i), open[len(open)-1]
+			i++
+			if c == ',' {
+				i = space(body, i)
+				if closing == '}' {
+					_, i, _ = pastName(body, i)
+				}
+				break
+			}
+			if c != closing {
+				return s.fail(errNotJSON)
+			}
+			open = open[:len(open)-1]
+		}
+		if i < 0 {
+			return s.fail(errNotJSON)
+		}
+	}
+}
+
+// The functions below take the place where something begins and return the place behind it, or -1 when it is not there.
+
+// pastName passes a member's name, which ends at end, and the colon, behind which the value begins.
+func pastName(body []byte, i int) (end, value int, escaped bool) {
+	if byteAt(body, i) != '"' {
+		return -1, -1, false
+	}
+	end, escaped = stringEnd(body, i+1)
+	if end < 0 {
+		return -1, -1, false
+	}
+	if i = space(body, end); byteAt(body, i) != ':' {
+		return -1, -1, false
+	}
+	return end, space(body, i+1), escaped
+}
+
+// stringEnd begins behind the opening quote, and says whether there are escapes in the string.
+func stringEnd(body []byte, i int) (end int, escaped bool) {
+	for {
+		for ; i+8 <= len(body); i += 8 {
+			if hits := special(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+				if i += bits.TrailingZeros64(hits) / 8; byteAt(body, i) == '"' {
+					return i + 1, escaped
+				}
+				break
+			}
+		}
+		for i < len(body) && body[i] >= ' ' && body[i] != '"' && body[i] != '\\' {
+			i++ // the last few bytes of the body
+		}
+		switch byteAt(body, i) {
+		case '"':
+			return i + 1, escaped
+		case '\\':
+			if i = escapeEnd(body, i); i < 0 {
+				return -1, true
+			}
+			escaped = true
+		default:
+			return -1, escaped
+		}
+	}
+}
+
+// special finds the bytes that cannot stand for themselves in a string: quotes, backslashes and control characters. The lowest
+// bit that is set belongs to the first of the eight that is one; later bits may err.
+func special(v uint64) uint64 {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	// Subtracting n from a byte below n, and from no other below 0x80, sets its highest bit, and borrows from later bytes alone. Turning
+	// bit 1 makes the quote 0x20, next to the control characters, and leaves those among themselves.
+	quote, slash := v^0x02*each, v^'\\'*each
+	return ((quote-0x21*each)&^quote | (slash-each)&^slash) & high
+}
+
+func escapeEnd(body []byte, i int) int {
+	switch byteAt(body, i+1) {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 2
+	case 'u':
+		for j := i + 2; j < i+6; j++ {
+			if hexValue[byteAt(body, j)] > 15 {
+				return -1
+			}
+		}
+		return i + 6
+	}
+	return -1
+}
+
+func numberEnd(body []byte, i int) int {
+	if byteAt(body, i) == '-' {
+		i++
+	}
+	if byteAt(body, i) == '0' {
+		i++
+	} else if i = digitsEnd(body, i); i < 0 {
+		return -1
+	}
+	if byteAt(body, i) == '.' {
+		if i = digitsEnd(body, i+1); i < 0 {
+			return -1
+		}
+	}
+	if c := byteAt(body, i); c == 'e' || c == 'E' {
+		i++
+		if c := byteAt(body, i); c == '+' || c == '-' {
+			i++
+		}
+		return digitsEnd(body, i)
+	}
+	return i
+}
+
+// digitsEnd wants one digit at least.
+func digitsEnd(body []byte, i int) int {
+	if !isDigit(byteAt(body, i)) {
+		return -1
+	}
+	for i++; i < len(body) && isDigit(body[i]); i++ {
+	}
+	return i
+}
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
+
+func wordEnd(text string, i int, word string) int {
+	if !strings.HasPrefix(text[i:], word) {
+		return -1
+	}
+	return i + len(word)
+}
+
+// space passes white space, of which there may be none.
+func space(body []byte, i int) int {
+	for uint(i) < uint(len(body)) && body[i] <= ' ' && (body[i] == ' ' || body[i] == '\n' || body[i] == '\t' || body[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// byteAt is the byte at i, or 0, which begins nothing in JSON, behind the end.
+func byteAt(body []byte, i int) byte {
+	if uint(i) < uint(len(body)) {
+		return body[i]
+	}
+	return 0
+}
