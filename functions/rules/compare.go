@@ -13,6 +13,9 @@ func (r *rule) incomparable() string {
 	if r.write == writeDelete {
 		return "FN_WRITE is delete: what is there, the application has put there"
 	}
+	if !r.wanted.insert || !r.wanted.update {
+		return "FN_ACTIONS lacks insert or update, so that keys may rightly be missing or older than their rows"
+	}
 	for _, c := range r.filter {
 		if !decided(c.path.text) {
 			return "FN_FILTER reads " + c.path.text + because

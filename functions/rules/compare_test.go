@@ -51,7 +51,7 @@ func TestPlan_SaysWhichRulesCannotBeCompared(t *testing.T) {
 	for edit, want := range map[string]bool{
 		`{"table":"t","value":{"a":"record.x","b":"metadata.table_name"}}`: true, `{"table":"t","value":{"a":"record.x","b":"changes.x"}}`: false,
 		`{"table":"t","filter":[{"path":"record.x","op":"is_null"}]}`: true, `{"table":"t","filter":[{"path":"action","op":"=","value":"insert"}]}`: false,
-		`{"table":"t","write":"xx"}`: true, `{"table":"t","write":"delete"}`: false, `{"table":"t","value":"record.x"},{"table":"t","key":"b:{primary_key}","value":"action"}`: false,
+		`{"table":"t","actions":["insert","delete"]}`: false, `{"table":"t","actions":["insert","update"]}`: true, `{"table":"t","write":"xx"}`: true, `{"table":"t","write":"delete"}`: false, `{"table":"t","value":"record.x"},{"table":"t","key":"b:{primary_key}","value":"action"}`: false,
 	} {
 		config := defaults()
 		config.Rules = "[" + edit + "]"
