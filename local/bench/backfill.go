@@ -67,7 +67,7 @@ func (b *bench) pipe(ctx context.Context, _ int) (t Turn, err error) {
 
 // fill is freshet's turn: the clock stops when the sink's state says that all rows are there.
 func (b *bench) fill(ctx context.Context, n int) (t Turn, err error) {
-	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot("backfill", n), "POLLER_BACKFILL": "initial"})
+	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot("backfill", n), "POLLER_BACKFILL": "initial"}, nil)
 	if err != nil {
 		return t, err
 	}

@@ -49,6 +49,8 @@ func (b *bench) run(ctx context.Context) (report Report, err error) {
 		switch what {
 		case Backfill:
 			measure = b.backfill
+		case Narrow:
+			measure = b.narrow
 		case Verify:
 			measure = b.verify
 		}

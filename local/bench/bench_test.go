@@ -63,7 +63,7 @@ func TestRun_Measures(t *testing.T) {
 		t.Skip("there is no pg_recvlogical on this machine; make test installs it")
 	}
 	report, err := bench.Run(t.Context(), bench.Options{
-		Rows: 20_000, Pairs: 1, What: []string{bench.Stream, bench.Small, bench.Backfill, bench.Verify}, Log: os.Stderr,
+		Rows: 20_000, Pairs: 1, What: []string{bench.Stream, bench.Small, bench.Narrow, bench.Backfill, bench.Verify}, Log: os.Stderr,
 	})
 	if err != nil {
 		t.Fatal(err)

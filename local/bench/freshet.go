@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"syscall"
 	"time"
 
@@ -22,15 +23,17 @@ type turn struct {
 	rows       rowClock
 }
 
-// startTurn empties Redis, has the function ready and starts the poller; with that the clock runs.
-func (b *bench) startTurn(ctx context.Context, settings map[string]string) (*turn, error) {
+// startTurn empties Redis, has the function ready with these rules and starts the poller; with that the clock runs.
+func (b *bench) startTurn(ctx context.Context, settings, rules map[string]string) (*turn, error) {
 	if err := b.keys.FlushAll(ctx).Err(); err != nil {
 		return nil, err
 	}
 	port := stack.FreePort()
 	t := &turn{b: b, url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	var err error
-	t.fn, err = stack.Start(ctx, "fn", b.programs.Fn, map[string]string{"REDIS_URL": b.redis.URL, "PORT": fmt.Sprint(port), "FN_LOG_LEVEL": "WARN"}, nil)
+	env := map[string]string{"REDIS_URL": b.redis.URL, "PORT": fmt.Sprint(port), "FN_LOG_LEVEL": "WARN"}
+	maps.Copy(env, rules)
+	t.fn, err = stack.Start(ctx, "fn", b.programs.Fn, env, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +42,10 @@ func (b *bench) startTurn(ctx context.Context, settings map[string]string) (*tur
 		return nil, err
 	}
 	settings["DATABASE_URL"], settings["POLLER_FUNCTION_URL"] = b.postgres.DSN, t.url
-	settings["POLLER_TABLES"], settings["POLLER_PUBLICATION"] = "items", "bench"
+	settings["POLLER_TABLES"] = "items"
+	if settings["POLLER_PUBLICATION"] == "" {
+		settings["POLLER_PUBLICATION"] = "bench"
+	}
 	t.admin = fmt.Sprintf("127.0.0.1:%d", stack.FreePort())
 	settings["POLLER_ADMIN_ADDR"], settings["POLLER_LOG_LEVEL"] = t.admin, "WARN"
 	t.began = time.Now()
@@ -119,11 +125,18 @@ func (c *rowClock) span() time.Duration { return c.last.Sub(c.first) }
 
 // mirror is freshet's turn: the clock stops when the slot has confirmed the end of the load.
 func (b *bench) mirror(ctx context.Context, slot, end string) (t Turn, err error) {
+	return b.mirrorAs(ctx, slot, end, nil, nil, b.compare)
+}
+
+// mirrorAs is mirror with more settings, with these rules, and with another comparison afterwards.
+func (b *bench) mirrorAs(ctx context.Context, slot, end string, settings, rules map[string]string, compare func(context.Context) error) (t Turn, err error) {
 	watch, err := b.watchWalsender(ctx, slot)
 	if err != nil {
 		return t, err
 	}
-	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot, "POLLER_BACKFILL": "off", "POLLER_REPLAY_WINDOW": "0s"})
+	all := map[string]string{"POLLER_SLOT": slot, "POLLER_BACKFILL": "off", "POLLER_REPLAY_WINDOW": "0s"}
+	maps.Copy(all, settings)
+	turn, err := b.startTurn(ctx, all, rules)
 	if err != nil {
 		watch.usage()
 		return t, err
@@ -143,7 +156,7 @@ func (b *bench) mirror(ctx context.Context, slot, end string) (t Turn, err error
 	if err := turn.stop(); err != nil {
 		return t, err
 	}
-	return t, b.compare(ctx)
+	return t, compare(ctx)
 }
 
 // measure takes what the programs have used, while they still live.

@@ -10,6 +10,7 @@ import (
 const (
 	Stream   = "stream"   // one large transaction
 	Small    = "small"    // transactions of a single row
+	Narrow   = "narrow"   // the large transaction again, of which the rules use four columns
 	Backfill = "backfill" // rows that were there before
 	Verify   = "verify"   // rows and keys compared
 )
@@ -31,8 +32,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("%d rows, %d pairs, %d workloads: there must be at least one of each", o.Rows, o.Pairs, len(o.What))
 	}
 	for _, what := range o.What {
-		if !slices.Contains([]string{Stream, Small, Backfill, Verify}, what) {
-			return fmt.Errorf("%q is not one of %s, %s, %s, %s", what, Stream, Small, Backfill, Verify)
+		if !slices.Contains([]string{Stream, Small, Narrow, Backfill, Verify}, what) {
+			return fmt.Errorf("%q is not one of %s, %s, %s, %s, %s", what, Stream, Small, Narrow, Backfill, Verify)
 		}
 	}
 	return nil

@@ -70,7 +70,10 @@ var headings = map[string]func(rows int) string{
 	Stream: func(rows int) string {
 		return fmt.Sprintf("%s rows of nine columns in one transaction", thousands(rows))
 	},
-	Small:    func(rows int) string { return fmt.Sprintf("%s transactions of one row", thousands(rows)) },
+	Small: func(rows int) string { return fmt.Sprintf("%s transactions of one row", thousands(rows)) },
+	Narrow: func(rows int) string {
+		return fmt.Sprintf("%s rows in one transaction, of which the rules use four of nine columns (the yardstick is freshet with whole rows)", thousands(rows))
+	},
 	Backfill: func(rows int) string { return fmt.Sprintf("%s rows that were there before", thousands(rows)) },
 	Verify: func(rows int) string {
 		return fmt.Sprintf("%s rows and their keys compared (here freshet is poller verify; the yardstick is its backfill of the same rows)", thousands(rows))

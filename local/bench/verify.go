@@ -29,7 +29,7 @@ func (b *bench) verify(ctx context.Context, what string) (Result, error) {
 func (b *bench) fillAndVerify(ctx context.Context, n int) (p Pair, err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot("verify", n), "POLLER_BACKFILL": "initial"})
+	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot("verify", n), "POLLER_BACKFILL": "initial"}, nil)
 	if err != nil {
 		return p, err
 	}

@@ -38,6 +38,7 @@ func (b *bench) prepare(ctx context.Context, rows int, single bool) (end string,
 		table,
 		"DROP PUBLICATION IF EXISTS bench",
 		"CREATE PUBLICATION bench FOR TABLE items WITH (publish_via_partition_root = true)",
+		narrowed,
 		"SELECT pg_create_logical_replication_slot('bench', 'pgoutput')",
 	} {
 		if err := b.exec(ctx, sql); err != nil {

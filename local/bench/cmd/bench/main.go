@@ -26,7 +26,7 @@ func main() {
 func run(ctx context.Context) error {
 	rows := flag.Int("rows", 500_000, "rows of the large transaction and of the backfill")
 	pairs := flag.Int("pairs", 5, "turns of each side")
-	what := flag.String("what", "stream,small,backfill,verify", "workloads")
+	what := flag.String("what", "stream,small,narrow,backfill,verify", "workloads")
 	out := flag.String("out", "local/bench/RESULTS.md", "file for the results, which are printed in any case; empty for none")
 	flag.Parse()
 	report, err := bench.Run(ctx, bench.Options{Rows: *rows, Pairs: *pairs, What: strings.Split(*what, ","), Log: os.Stderr})
