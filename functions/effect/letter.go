@@ -29,7 +29,8 @@ func (b *Batch) Begin(message int) { b.message, b.unfit = int32(message+1), nil 
 // Unfit says why something of the present message could not be taken in; nil when all was.
 func (b *Batch) Unfit() *problem.Error { return b.unfit }
 
-// Park keeps the present message as a letter. What it has written so far, and the keys that it has removed, are removed.
+// Park keeps the present message as a letter. What it has written so far, and the keys that it has removed, are removed. A letter before it
+// whose keys are all its own is overtaken: a row can come by the stream and by a backfill in one batch.
 func (b *Batch) Park(l Letter) {
 	l.From = int(b.message) - 1
 	for i := range b.Writes {
@@ -38,6 +39,13 @@ func (b *Batch) Park(l Letter) {
 			l.Keys = append(l.Keys, w.Key)
 		}
 	}
+	b.Letters = slices.DeleteFunc(b.Letters, func(before Letter) bool {
+		overtaken := len(before.Keys) > 0 && !slices.ContainsFunc(before.Keys, func(key string) bool { return !slices.Contains(l.Keys, key) })
+		if overtaken {
+			b.Overtaken++
+		}
+		return overtaken
+	})
 	b.Letters = append(b.Letters, l)
 }
 

@@ -56,7 +56,7 @@ func TestRulesChangeAndNothingIsToBeDone(t *testing.T) {
 	r.wantEqual(patience, "products", "orders")
 	rows := r.counted("freshet_backfill_rows_total")
 	r.stop(r.fn)
-	r.fnExtra["FN_VALUE"] = "record.id"
+	r.fnExtra["FN_VALUE"] = "record.{id}"
 	r.launchFn()
 	eventually(t, patience, func() error {
 		if n := r.counted(`freshet_repairs_total{cause="rules",done="no"}`); n < 1 {
@@ -65,8 +65,13 @@ func TestRulesChangeAndNothingIsToBeDone(t *testing.T) {
 		return nil
 	})
 	r.exec("UPDATE products SET inventory_count = 1 WHERE id = 7")
-	r.wantValue("sequin:products:7", "7")
-	if got, _ := r.get("sequin:products:8"); !strings.HasPrefix(got, "{") {
+	eventually(t, patience, func() error {
+		if got, _ := r.get("sequin:products:7"); got != `{"id":7}` {
+			return fmt.Errorf("the row that was touched is %s", got)
+		}
+		return nil
+	})
+	if got, _ := r.get("sequin:products:8"); !strings.Contains(got, "name") {
 		t.Errorf("a row that nobody touched is %s", got)
 	}
 	if now := r.counted("freshet_backfill_rows_total"); now != rows {
@@ -76,5 +81,5 @@ func TestRulesChangeAndNothingIsToBeDone(t *testing.T) {
 		t.Errorf("the poller does not say what to do:\n%s", r.poller.Log())
 	}
 	r.wantCommand("backfill", "--all")
-	r.wantExactly(patience, "SELECT 'sequin:products:' || id, id::text FROM products")
+	r.wantExactly(patience, `SELECT 'sequin:products:' || id, '{"id":' || id || '}' FROM products`)
 }
