@@ -11,7 +11,7 @@ import (
 )
 
 // openTries bounds how often opening starts over because a batch of the session before came in between.
-const openTries = 50
+const openTries = 300
 
 // Open begins a session, or answers again what the same session was told.
 func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error) {
