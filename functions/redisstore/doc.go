@@ -4,6 +4,7 @@
 //
 //	source           the change.Source that this sink mirrors, as JSON
 //	session          the session whose batches are accepted
+//	opening          a session that is being opened while the one before writes on: its batches are let through no more
 //	rules            the hash of the rules that made the keys and values
 //	sealed           the LSN below which everything is settled, "16/B374D848"
 //	lanes            how many lanes the session has

@@ -24,10 +24,11 @@ for count in string.gmatch(ARGV[4], '%d+') do
   answered[#answered + 1] = tonumber(count)
   wanted[#wanted + 1] = 'lane:' .. #answered - 1
 end
+wanted[#wanted + 1] = 'opening'
 local found = redis.call('HMGET', state, unpack(wanted))
 local session, progress, count, sealed = found[1], found[2], tonumber(found[3] or 0), found[4]
 if not session then return 'lost state' end
-if session ~= ARGV[1] then return 'fenced' end
+if session ~= ARGV[1] or found[#wanted] then return 'fenced' end
 if not progress or not sealed then return 'lost state' end
 local applied, reached = string.match(progress, '^(%d+) (.+)$')
 applied = tonumber(applied)

@@ -15,4 +15,5 @@ end
 for first = last + 1, #ARGV, chunk do
   redis.call('HDEL', KEYS[1], unpack(ARGV, first, math.min(first + chunk - 1, #ARGV)))
 end
+redis.call('HDEL', KEYS[1], 'opening')
 return 'replaced'

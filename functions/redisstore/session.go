@@ -10,12 +10,13 @@ import (
 	"freshet/shared/problem"
 )
 
-// openTries bounds how often opening starts over because a batch of the session before came in between.
-const openTries = 300
+// openTries bounds how often opening starts over because a batch of the session before came in between. After patientTries no more of
+// its batches are let through.
+const openTries, patientTries = 50, 10
 
 // Open begins a session, or answers again what the same session was told.
 func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchange.Plan) (exchange.OpenResponse, error) {
-	for range openTries {
+	for try := range openTries {
 		fields, err := s.client.HGetAll(ctx, stateKey(ask.Sink)).Result()
 		if err != nil {
 			return exchange.OpenResponse{}, s.trouble(err)
@@ -31,6 +32,11 @@ func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchang
 		}
 		if done, err := s.replace(ctx, stateKey(ask.Sink), fields, d); err != nil || done {
 			return d.Response, err
+		}
+		if try == patientTries {
+			if err := s.client.HSet(ctx, stateKey(ask.Sink), openingField, ask.Session).Err(); err != nil {
+				return exchange.OpenResponse{}, s.trouble(err)
+			}
 		}
 	}
 	return exchange.OpenResponse{}, &problem.Error{

@@ -25,6 +25,7 @@ const (
 	shapeField    = "shape:"
 	leftoverField = "leftover:"
 	repairsField  = "repairs"
+	openingField  = "opening"
 	clearingField = "clearing"
 )
 
