@@ -30,6 +30,7 @@ type life struct {
 
 	catalog *pgx.Conn // for the receiving goroutine
 	rows    *pgx.Conn // for the backfill
+	marks   *pgx.Conn // for the backfill's marks
 	survey  replication.Survey
 	tables  tables
 
@@ -65,7 +66,7 @@ func (p *Poller) live(ctx context.Context) error {
 func (l *life) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for _, conn := range []*pgx.Conn{l.catalog, l.rows} {
+	for _, conn := range []*pgx.Conn{l.catalog, l.rows, l.marks} {
 		if conn != nil {
 			_ = conn.Close(ctx) // it held nothing
 		}
@@ -99,6 +100,9 @@ func (l *life) connectAll(ctx context.Context) (err error) {
 
 func (l *life) afterConnect(ctx context.Context, source replication.Config) (err error) {
 	if l.rows, err = l.connect(ctx); err != nil {
+		return err
+	}
+	if l.marks, err = l.connect(ctx); err != nil {
 		return err
 	}
 	// Taken before the first row of the stream is looked at, so that every page's snapshot is newer.
@@ -245,7 +249,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	}
 	l.operator.begin(l.tables, session.Opened.Backfills)
 	runner := &backfill.Runner{
-		Conn: l.rows.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
+		Conn: l.rows.PgConn(), Marks: l.marks.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
 		Limits: l.config.Backfill.Limits, Pages: pages, Recent: l.recent, Refetch: refetch,
 		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}

@@ -102,10 +102,9 @@ const (
 
 // suspect is a key that was found in Redis, and what has come out about it.
 type suspect struct {
-	key   []byte
-	fate  fate
-	rows  [][]string // primary keys that would have this key, as Postgres writes them
-	split [][]string
+	key  []byte
+	fate fate
+	rows [][]string // primary keys that would have this key, as Postgres writes them
 }
 
 // mostSplits bounds in how many ways a composite key of texts with hyphens is read.

@@ -35,11 +35,12 @@ type Keys interface {
 	Sweep(ctx context.Context, ask exchange.SweepRequest) (exchange.SweepResponse, error)
 }
 
-// Runner reads pages, one at a time, and sends each on its way with a mark. It owns its connection; everything else it has
+// Runner reads pages, one at a time, and sends each on its way with a mark. It owns its connections; everything else it has
 // to do with the stream goes through Pages and Recent.
 type Runner struct {
 	Conn    *pgconn.PgConn
-	Session string // begins the ids of the pages
+	Marks   *pgconn.PgConn // writes the marks of pages, while the next page is read
+	Session string         // begins the ids of the pages
 	Sink    string
 	Tasks   []Task
 	Layouts map[string]*row.Layout         // of all tables as they are now, by change.Table.String()
@@ -72,6 +73,8 @@ type Runner struct {
 	free      chan struct{} // something may go on: a page was settled, keys have come
 	asked     chan struct{} // Refresh
 	commands  chan func()
+	marks     chan string  // ids of pages to be marked
+	failed    chan error   // of the connection that marks
 	left      atomic.Int32 // walks that are not over, but for the audit and what is paused
 	aside     []Request    // rows to fetch again once their updates are visible
 	waiting   atomic.Int32 // how many these are
@@ -103,6 +106,7 @@ type walk interface {
 // Prepare must be called before anything else.
 func (r *Runner) Prepare() *Runner {
 	r.free, r.asked, r.commands = make(chan struct{}, 1), make(chan struct{}, 1), make(chan func())
+	r.marks, r.failed = make(chan string, mostMarks), make(chan error, 1)
 	for _, t := range r.Tasks {
 		r.add(t)
 	}
@@ -168,6 +172,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if _, err := r.Conn.Exec(ctx, prepareSQL).ReadAll(); err != nil {
 		return fmt.Errorf("prepare the connection that reads rows: %w", err)
 	}
+	r.helpers.Go(func() { r.mark(ctx) })
 	for {
 		if err := r.inspect(ctx); err != nil {
 			return err
@@ -185,6 +190,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		if worked {
 			select { // whoever asks does not wait for a table to be over
+			case err := <-r.failed:
+				return err
 			case command := <-r.commands:
 				command()
 			case <-r.asked:
@@ -198,6 +205,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-r.failed:
+			return err
 		case command := <-r.commands:
 			command()
 		case <-r.free:
@@ -345,9 +354,29 @@ func (r *Runner) send(ctx context.Context, p *Page) error {
 	r.inFlight.Add(1)
 	r.Pages.Add(p)
 	r.forget(p.Snapshot)
-	result := r.Conn.ExecParams(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", [][]byte{[]byte(Prefix), []byte(p.ID)}, nil, nil, nil).Read()
-	if result.Err != nil {
-		return fmt.Errorf("mark a page in the stream: %w", result.Err)
+	select {
+	case r.marks <- p.ID:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
+}
+
+// mostMarks is how many marks may wait to be written; pages in flight are fewer.
+const mostMarks = 64
+
+// mark writes marks until the context ends. The commit of each waits for the disk.
+func (r *Runner) mark(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-r.marks:
+			result := r.Marks.ExecParams(ctx, "SELECT pg_logical_emit_message(true, $1, $2)", arguments([]string{Prefix, id}), nil, nil, nil).Read()
+			if result.Err != nil {
+				r.failed <- fmt.Errorf("mark a page in the stream: %w", result.Err)
+				return
+			}
+		}
+	}
 }

@@ -43,7 +43,7 @@ func newStage(t testing.TB, tables string) *stage {
 	s := &stage{Database: pgtest.New(t), t: t}
 	s.Exec(tables)
 	s.runner = &backfill.Runner{
-		Conn: s.connect().PgConn(), Session: session, Limits: backfill.Limits{BackfillPages: 4, BackfillPageBytes: 4096},
+		Conn: s.connect().PgConn(), Marks: s.connect().PgConn(), Session: session, Limits: backfill.Limits{BackfillPages: 4, BackfillPageBytes: 4096},
 		Pages: &backfill.Pages{}, Recent: backfill.NewRecent(snapshot(t, s.Text("SELECT pg_current_snapshot()::text"))), Refetch: backfill.NewRefetch(),
 		Note: func(_ change.Table, b change.Backfill, _ func()) {
 			s.mu.Lock()
@@ -235,7 +235,7 @@ func TestRunner_EveryRowOfEveryKindOfKeyOnce(t *testing.T) {
 // restart makes a fresh runner of the stage's, after its run is over.
 func (s *stage) restart() {
 	old := s.runner
-	s.runner = &backfill.Runner{Conn: s.connect().PgConn(), Session: session, Limits: old.Limits, Pages: &backfill.Pages{}, Recent: old.Recent, Refetch: backfill.NewRefetch(), Note: old.Note, Read: old.Read, Log: old.Log}
+	s.runner = &backfill.Runner{Conn: s.connect().PgConn(), Marks: s.connect().PgConn(), Session: session, Limits: old.Limits, Pages: &backfill.Pages{}, Recent: old.Recent, Refetch: backfill.NewRefetch(), Note: old.Note, Read: old.Read, Log: old.Log}
 	s.next = 0
 }
 

@@ -245,11 +245,15 @@ func TestServer_TheBackfillIsExactWhileTheStreamRuns(t *testing.T) {
 func (s served) runner(done func()) *backfill.Runner {
 	config := s.pinned()
 	config.RuntimeParams["search_path"] = "public, pg_catalog"
-	conn, err := pgx.ConnectConfig(s.b.t.Context(), config)
-	if err != nil {
-		s.b.t.Fatal(err)
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		conn, err := pgx.ConnectConfig(s.b.t.Context(), config)
+		if err != nil {
+			s.b.t.Fatal(err)
+		}
+		s.b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		conns[i] = conn
 	}
-	s.b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	var tasks []backfill.Task
 	for _, r := range []relation{products, full} {
 		l, err := s.b.layout(s.b.t.Context(), relationOf(s.b.t, r))
@@ -265,7 +269,7 @@ func (s served) runner(done func()) *backfill.Runner {
 		}
 	}
 	runner := &backfill.Runner{
-		Conn: conn.PgConn(), Session: session, Tasks: tasks, Limits: backfill.Limits{BackfillPages: 3, BackfillPageBytes: 12288}, Pages: s.b.pages, Recent: s.b.in.Recent, Refetch: s.b.refetch,
+		Conn: conns[0].PgConn(), Marks: conns[1].PgConn(), Session: session, Tasks: tasks, Limits: backfill.Limits{BackfillPages: 3, BackfillPageBytes: 12288}, Pages: s.b.pages, Recent: s.b.in.Recent, Refetch: s.b.refetch,
 		Note: note, Read: func(change.Table, int) {}, Log: s.b.in.Log,
 	}
 	return runner.Prepare()
