@@ -37,7 +37,7 @@ func TestMessage_Reduced(t *testing.T) {
 
 func TestParseBatchApart_LeavesTheRestOfABatchAlone(t *testing.T) {
 	var b change.Batch
-	broken, err := change.ParseBatchApart(&b, []byte(`{"messages":[{"action":"upsert"},` + least + `,7]}`))
+	broken, err := change.ParseBatchApart(&b, []byte(`{"messages":[{"action":"upsert"},`+least+`,7]}`))
 	if err != nil || len(b.Messages) != 1 || len(broken) != 2 {
 		t.Fatalf("got %+v, %+v, %v", b, broken, err)
 	}
