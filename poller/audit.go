@@ -24,7 +24,7 @@ func (l *life) count() {
 	if l.audit == nil {
 		return
 	}
-	tables, _, _ := l.audit.Progress()
+	tables, _, failed := l.audit.Progress()
 	var now exchange.Tally
 	var repaired int64
 	for _, t := range tables {
@@ -43,6 +43,10 @@ func (l *life) count() {
 	}
 	l.metrics.AuditRepaired.Add(float64(max(0, repaired-l.repaired)))
 	l.audited, l.repaired = now, repaired
+	if failed != nil {
+		l.log.Warn("the standing audit has ended", "why", failed.What+": "+failed.Why, "fix", failed.Fix)
+		l.audit = nil // until the next life
+	}
 }
 
 func (l *life) auditFix() string {

@@ -1,15 +1,12 @@
 package e2e_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"freshet/poller/operate"
 )
@@ -137,26 +134,11 @@ func TestBackfillUnderFire(t *testing.T) {
 		t.Skip("takes several seconds")
 	}
 	t.Parallel()
-	c := newCluster(t, "products,orders,counters", shop+counters, nil)
-	c.pollExtra["POLLER_BACKFILL_PAGE_BYTES"] = "20000"
-	c.stock(5000, 2000)
-	c.start()
-	c.wantEqual(patience, "products", "orders", "counters")
-	watch := c.watchCounters()
-	trade := c.busy(3, 5000)
-	movers := c.workers(2, func(ctx context.Context, db *pgx.Conn, worker, n int) error {
-		_, err := db.Exec(ctx, "UPDATE products SET id = $2 WHERE id = $1 AND NOT EXISTS (SELECT FROM products WHERE id = $2)", 1+n%5000, 100_000_000+2*n+worker)
-		return err
-	})
+	f := onFire(t, map[string]string{"POLLER_BACKFILL_PAGE_BYTES": "20000"})
 	for range 4 {
-		c.wantCommand("backfill", "--all")
+		f.c.wantCommand("backfill", "--all")
 	}
-	trade.wantDeals(100)
-	trade.close()
-	movers.close()
-	c.wantEqual(patience, "products", "orders", "counters")
-	watch.looks()
-	watch.wantForward(50)
+	f.wantUnharmed()
 }
 
 // A backfill goes on where it was when the poller or the function are killed, and a person sees all of it.

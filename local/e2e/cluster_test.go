@@ -148,3 +148,39 @@ func (c *cluster) watchCounters() *watch {
 	}
 	return c.watch(&e2e.Watcher{Redis: c.redis, Keys: keys, Column: "n"})
 }
+
+// fire is a shop under heavy load: customers trade, movers give products other keys, and no counter may go back.
+type fire struct {
+	c             *cluster
+	watch         *watch
+	trade, movers *trade
+}
+
+// onFire starts both programs on a filled shop, and sets it on fire.
+func onFire(t *testing.T, settings map[string]string) *fire {
+	t.Helper()
+	c := newCluster(t, "products,orders,counters", shop+counters, nil)
+	for name, value := range settings {
+		c.pollExtra[name] = value
+	}
+	c.stock(5000, 2000)
+	c.start()
+	c.wantEqual(patience, "products", "orders", "counters")
+	f := &fire{c: c, watch: c.watchCounters(), trade: c.busy(3, 5000)}
+	f.movers = c.workers(2, func(ctx context.Context, db *pgx.Conn, worker, n int) error {
+		_, err := db.Exec(ctx, "UPDATE products SET id = $2 WHERE id = $1 AND NOT EXISTS (SELECT FROM products WHERE id = $2)", 1+n%5000, 100_000_000+2*n+worker)
+		return err
+	})
+	return f
+}
+
+// wantUnharmed puts the fire out, and wants everything to be as it should.
+func (f *fire) wantUnharmed() {
+	f.c.Helper()
+	f.trade.wantDeals(100)
+	f.trade.close()
+	f.movers.close()
+	f.c.wantEqual(patience, "products", "orders", "counters")
+	f.watch.looks()
+	f.watch.wantForward(50)
+}

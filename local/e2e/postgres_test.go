@@ -154,6 +154,9 @@ func TestPromotedStandby(t *testing.T) {
 	v := c.wantEqual(2*patience, "products", "orders", "counters")
 	c.exec("UPDATE products SET price = 4 WHERE id < 50")
 	c.wantEqual(patience, "products", "orders", "counters")
+	if n := c.counted(`freshet_repairs_total{cause="promoted",done="yes"}`); n != 1 {
+		t.Errorf("%.0f repairs after a promotion, want 1", n)
+	}
 	if v.Rows != 1000+100+500+20 {
 		t.Errorf("%d rows, want 1620", v.Rows)
 	}

@@ -1,12 +1,9 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // wantVerdict runs poller verify and wants its exit code and these words.
@@ -71,17 +68,8 @@ func TestVerifyUnderFire(t *testing.T) {
 		t.Skip("takes several seconds")
 	}
 	t.Parallel()
-	c := newCluster(t, "products,orders,counters", shop+counters, nil)
-	c.pollExtra["POLLER_AUDIT_RATE"] = "0"
-	c.stock(5000, 2000)
-	c.start()
-	c.wantEqual(patience, "products", "orders", "counters")
-	watch := c.watchCounters()
-	trade := c.busy(3, 5000)
-	movers := c.workers(1, func(ctx context.Context, db *pgx.Conn, _, n int) error {
-		_, err := db.Exec(ctx, "UPDATE products SET id = $2 WHERE id = $1 AND NOT EXISTS (SELECT FROM products WHERE id = $2)", 1+n%5000, 100_000_000+n)
-		return err
-	})
+	f := onFire(t, map[string]string{"POLLER_AUDIT_RATE": "0"})
+	c := f.c
 	for range 4 {
 		c.wantVerdict(0, nil, "equal")
 	}
@@ -92,11 +80,7 @@ func TestVerifyUnderFire(t *testing.T) {
 	c.wantVerdict(1, nil, "missing", "orphan")
 	c.wantVerdict(0, []string{"--repair"}, "equal")
 	c.wantVerdict(0, nil, "equal")
-	trade.close()
-	movers.close()
-	c.wantEqual(patience, "products", "orders", "counters")
-	watch.looks()
-	watch.wantForward(50)
+	f.wantUnharmed()
 }
 
 // A share of one in two finds about half of what is wrong.

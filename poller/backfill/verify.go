@@ -311,7 +311,7 @@ func (w *verifying) chosen(key []byte) bool {
 
 // lists makes a page of the rows that wait to be looked at again.
 func (w *verifying) lists(ctx context.Context, r *Runner) (worked bool, err error) {
-	const most = 200
+	const most = 500
 	for _, name := range w.order {
 		layout := r.Layouts[name]
 		t := w.tables[name]
