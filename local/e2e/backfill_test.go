@@ -114,6 +114,23 @@ func TestBackfillOfSomeRows(t *testing.T) {
 	if b := r.backfillOf("public.products"); b.Rows != 7 {
 		t.Errorf("%d rows were read, want 7", b.Rows)
 	}
+	// A condition that fails on a row, or writes, ends its backfill and nothing else.
+	r.exec("CREATE FUNCTION busy(bigint) RETURNS boolean LANGUAGE sql AS 'INSERT INTO orders VALUES (-1, $1) RETURNING true'")
+	for _, where := range []string{"busy(id)", "1 / (id - 500) > 0"} {
+		r.wantCommand("backfill", "products", "--where", where, "--detach")
+		eventually(t, patience, func() error {
+			if b := r.backfillOf("public.products"); b.State != "cancelled" {
+				return fmt.Errorf("the backfill of %s is %s", where, b.State)
+			}
+			return nil
+		})
+	}
+	if n := r.text("SELECT count(*) FROM orders WHERE product_id = -1"); n != "0" {
+		t.Errorf("a condition has written %s rows", n)
+	}
+	if sessions := r.found("current"); sessions != 0 {
+		t.Errorf("%d sessions were opened anew", sessions)
+	}
 	for _, c := range []struct {
 		says []string
 		args []string

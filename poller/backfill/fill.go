@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"freshet/shared/change"
 	"freshet/shared/logging"
 )
@@ -147,6 +149,11 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 		f.after = time.Now().Add(lockedPause)
 		return false, nil
 	}
+	var refused *pgconn.PgError
+	if f.only != "" && errors.As(err, &refused) && !r.Conn.IsClosed() {
+		f.refuse(r, refused)
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -165,6 +172,14 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 		f.tell(r)
 	}
 	return f.last, r.send(ctx, page)
+}
+
+// refuse ends a backfill whose condition fails on some row: it would fail for ever, and take the stream with it.
+func (f *fill) refuse(r *Runner, why *pgconn.PgError) {
+	r.Log.Warn("backfill was cancelled: Postgres refuses its condition", logging.Table, f.layout.Table.String(), "why", why.Message,
+		"fix", "begin it again with a condition that fails on no row and writes nothing")
+	r.note(f, change.BackfillCancelled, nil)
+	r.forgetFill(f)
 }
 
 // estimate asks the planner how many rows are left. Without an answer there is no ETA.

@@ -157,8 +157,8 @@ const refreshEvery, refreshPace, probeEvery = time.Second, 5 * time.Millisecond,
 
 // prepareSQL bounds the wait for a table that somebody else has locked. Whoever did may be waiting for us to report a commit, and that report
 // for a key that blank is to remove: it must not wait for a page. Keys are looked up through the primary key's index, however few rows the
-// table is thought to have.
-const prepareSQL = "SET lock_timeout = '300ms'; SET enable_hashjoin = off; SET enable_mergejoin = off"
+// table is thought to have. An operator's condition may call functions; none of them shall write.
+const prepareSQL = "SET default_transaction_read_only = on; SET lock_timeout = '300ms'; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
 // Run works until the context ends or the connection fails. Rows to fetch again go before everything else.
 func (r *Runner) Run(ctx context.Context) error {

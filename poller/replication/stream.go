@@ -207,7 +207,7 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 func (s *Stream) Interrupt() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) } // a closed connection is interrupted already
 
 // closeTimeout bounds a farewell.
-const closeTimeout = time.Second
+const closeTimeout = 3 * time.Second
 
 // Close ends the stream: CopyDone, Terminate, close. Nobody may be receiving any more. What the server is still sending is read and dropped:
 // a connection that is closed with unread data is reset, and the reset would overtake the last report.
