@@ -38,6 +38,9 @@ func BenchmarkLookup(b *testing.B) {
 	s := newStage(b, `CREATE TABLE items (id bigint PRIMARY KEY, name text); INSERT INTO items SELECT n, 'Item number ' || n FROM generate_series(1, 200000) n`)
 	s.Exec("VACUUM ANALYZE items")
 	layout, conn := s.layout("items"), s.connect().PgConn()
+	if _, err := conn.Exec(b.Context(), backfill.PrepareSQL).ReadAll(); err != nil {
+		b.Fatal(err)
+	}
 	texts := make([]string, 1000)
 	for i := range texts {
 		texts[i] = strconv.Itoa(1 + i*197)

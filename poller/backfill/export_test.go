@@ -38,3 +38,6 @@ func LookUp(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, texts []str
 	}
 	return found, nil
 }
+
+// PrepareSQL is what a runner says first on its connection.
+const PrepareSQL = prepareSQL

@@ -7,8 +7,8 @@ import (
 	"freshet/poller/row"
 )
 
-// mostSeen bounds what is remembered: 16 MB. Keys of rows beyond it are looked up.
-const mostSeen = 2_000_000
+// mostSeen bounds what is remembered: 8 MB. Keys of rows beyond it are looked up.
+const mostSeen = 1_000_000
 
 // seen remembers the keys of rows that a comparison has read, so that most keys which are found in Redis afterwards need not be looked up. It keeps
 // 64-bit hashes with a seed of its own: a key without a row passes for one that has it once in ten million million. A row that is deleted meanwhile was there when it was compared. Guarded by Verification.mu.
