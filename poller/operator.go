@@ -399,6 +399,8 @@ func newCheck(ask operate.VerifyRequest, l *life, tables []change.Table) *check 
 		}
 		if why := backfill.Irreversible(l.tables.layouts[name], l.tables.plan); why != "" {
 			c.notes[name] = append(c.notes[name], "keys without rows are not looked for: "+why)
+		} else if plan.PartlyIrreversible != "" {
+			c.notes[name] = append(c.notes[name], "keys without rows are not looked for under all rules: "+plan.PartlyIrreversible)
 		}
 	}
 	c.Verification = backfill.NewVerification(names, ask.Sample, ask.Repair)

@@ -27,14 +27,13 @@ type Inverse struct {
 	Table string // change.Table.String()
 	// PrimaryKey is the text in the place of {primary_key}; empty when no row of the table can have the key.
 	PrimaryKey string
-	// Irreversible is set for keys of a table whose template does not let the primary key be cut out: of such a key only the table is known.
+	// Irreversible is set for keys of a rule whose template does not let the primary key be cut out: of such a key only the table is known.
 	Irreversible bool
 }
 
 // Inverter is for the keys of these tables. It refuses tables whose keys cannot be told apart, as Plan does.
 func (r *Rules) Inverter(tables []exchange.TableShape) (*Inverter, error) {
-	plan, err := r.Plan(tables)
-	if err != nil {
+	if _, err := r.Plan(tables); err != nil {
 		return nil, err
 	}
 	v := new(Inverter)
@@ -45,7 +44,7 @@ func (r *Rules) Inverter(tables []exchange.TableShape) (*Inverter, error) {
 			return nil, &Unplannable{joined(found)}
 		}
 		for _, rule := range t.rules {
-			v.tables = append(v.tables, inverse{table: name, prefix: rule.key.prefix(), irreversible: plan.Tables[name].Irreversible != "", key: rule.key})
+			v.tables = append(v.tables, inverse{table: name, prefix: rule.key.prefix(), irreversible: rule.rule.key.irreversible("") != "", key: rule.key})
 		}
 	}
 	slices.SortFunc(v.tables, func(a, b inverse) int { return cmp.Compare(a.prefix, b.prefix) })

@@ -63,8 +63,7 @@ func TestInverter(t *testing.T) {
 	}
 }
 
-// A table of several rules has keys under several prefixes. When one of its keys leads nowhere, none of them is taken apart: what the table's
-// rows have could not be told from what none has.
+// A table of several rules has keys under several prefixes. Those of one rule can lead nowhere while those of another lead to the row.
 func TestInverter_SeveralRules(t *testing.T) {
 	config := defaults()
 	config.Rules = `[{"table":"t","key":"a:{primary_key}"},{"table":"t","key":"b:{record.x}:{primary_key}"},{"table":"u","key":"u:1:{primary_key}"},{"table":"u","key":"u:2:{primary_key}:"}]`
@@ -77,7 +76,7 @@ func TestInverter_SeveralRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]rules.Inverse{
-		"a:1": {Table: "public.t", Irreversible: true}, "b:1:2": {Table: "public.t", Irreversible: true},
+		"a:1": {Table: "public.t", PrimaryKey: "1"}, "b:1:2": {Table: "public.t", Irreversible: true},
 		"u:1:7-8": {Table: "public.u", PrimaryKey: "7-8"}, "u:2:7-8:": {Table: "public.u", PrimaryKey: "7-8"}, "u:2:7-8": {Table: "public.u"}, "u:3:7": {},
 	} {
 		if got, ours := v.Of(key); got != want || ours != (want.Table != "") {

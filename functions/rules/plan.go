@@ -88,12 +88,13 @@ func (r *Rules) Examine(tables []exchange.TableShape) (exchange.Plan, problem.Li
 // plan is what the poller may know of one table.
 func (t *tableRules) plan(shape exchange.TableShape) exchange.TablePlan {
 	p := exchange.TablePlan{KeyPrefix: t.rules[0].key.prefix()}
-	keys, used, all := map[string]bool{}, map[string]bool{}, false
+	keys, used, all, reversible := map[string]bool{}, map[string]bool{}, false, false
 	var hashes []string
 	for _, rule := range t.rules {
 		hashes = append(hashes, rule.hash)
 		p.Incomparable = cmp.Or(p.Incomparable, rule.incomparable())
-		p.Irreversible = cmp.Or(p.Irreversible, rule.rule.key.irreversible(named{rule.key, rule.place}.setting()))
+		why := rule.rule.key.irreversible(named{rule.key, rule.place}.setting())
+		p.PartlyIrreversible, reversible = cmp.Or(p.PartlyIrreversible, why), reversible || why == ""
 		p.KeyPrefixes = append(p.KeyPrefixes, rule.key.prefix())
 		p.OneLane = p.OneLane || !rule.key.whole
 		p.NeedsOld = p.NeedsOld || len(rule.key.others) > 0
@@ -105,6 +106,9 @@ func (t *tableRules) plan(shape exchange.TableShape) exchange.TablePlan {
 		for _, column := range reads.names {
 			used[column] = true
 		}
+	}
+	if !reversible {
+		p.Irreversible, p.PartlyIrreversible = p.PartlyIrreversible, ""
 	}
 	p.Rules = sum(hashes)
 	p.KeyColumns = inOrder(keys, shape.Columns)

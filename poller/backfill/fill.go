@@ -118,12 +118,16 @@ func (f *fill) reached(r *Runner, progress change.Backfill, last bool) {
 		f.whole = true
 	default:
 		if why := Irreversible(f.layout, r.Plan); f.settled.Sweep && why != "" {
-			r.Log.Warn("keys without rows may stay", logging.Table, f.layout.Table.String(), "why", why)
+			r.keysMayStay(f, why)
 		}
 		progress = f.done(r, progress)
 	}
 	f.settled = progress
 	r.Note(f.layout.Table, progress, nil)
+}
+
+func (r *Runner) keysMayStay(f *fill, why string) {
+	r.Log.Warn("keys without rows may stay", logging.Table, f.layout.Table.String(), "why", why)
 }
 
 // done is the end of a table's backfill. Called with the lock.

@@ -30,6 +30,9 @@ func (r *Runner) newSweep(ctx context.Context, fills []*fill) *sweep {
 	for _, f := range fills {
 		layouts = append(layouts, f.layout)
 		r.Log.Info("all rows are there; looking for keys without rows", logging.Table, f.layout.Table.String())
+		if why := r.Plan.Tables[f.layout.Table.String()].PartlyIrreversible; why != "" {
+			r.keysMayStay(f, why)
+		}
 	}
 	s.scan = r.newScan(ctx, layouts)
 	return s

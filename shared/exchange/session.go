@@ -108,8 +108,10 @@ type TablePlan struct {
 	UsedColumns []string `json:"used_columns,omitempty"`
 	// Incomparable says why the table's values cannot be compared with its rows; empty when they can.
 	Incomparable string `json:"incomparable,omitempty"`
-	// Irreversible says why a key cannot be turned back into a primary key; empty when it can.
+	// Irreversible says why no key can be turned back into a primary key; empty when those of at least one rule can.
 	Irreversible string `json:"irreversible,omitempty"`
+	// PartlyIrreversible says why those of some rules cannot.
+	PartlyIrreversible string `json:"partly_irreversible,omitempty"`
 }
 
 // CheckRequest asks what would get in the way of mirroring these tables. No session is opened.
