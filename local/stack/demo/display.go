@@ -147,6 +147,7 @@ func (d *Demo) introduce() {
 	fmt.Fprintf(&b, "  Redis      %s\n", d.redisCLI())
 	fmt.Fprintf(&b, "  function   curl '%s%s?sink=%s'\n", p.functionURL(), exchange.RouteCheck, p.name("POLLER_SINK"))
 	fmt.Fprintf(&b, "  poller     curl %s%s  (also %s, %s)\n", p.adminURL(), exchange.RouteMetrics, exchange.RouteHealth, exchange.RouteReady)
+	fmt.Fprintf(&b, "  all keys   make build; POLLER_ADMIN_ADDR=%s bin/poller verify\n", strings.TrimPrefix(p.adminURL(), "http://"))
 	if p.sells {
 		fmt.Fprintf(&b, "  the shop   makes %d transactions a second; change a row of your own and read its key\n", d.options.Rate)
 	}
