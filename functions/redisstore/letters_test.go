@@ -147,3 +147,30 @@ func TestStore_AReplayRacesANewerWrite(t *testing.T) {
 	}
 	t.Logf("%d of 100 replays came first", first)
 }
+
+// A letter whose write is refused is still there, and can be written later.
+func TestStore_AReplayThatIsRefusedKeepsItsLetter(t *testing.T) {
+	r := redistest.New(t)
+	w := world(t, r)
+	w.Open(w.Ask("s1"))
+	w.Applied(w.Parking("s1", 1, []string{"a"}))
+	letters, err := w.Store.Letters(t.Context(), "shop", "", 10)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%d letters, %v", len(letters), err)
+	}
+	replay := func() (bool, error) {
+		return w.Store.Replay(t.Context(), "shop", letters[0].ID, []effect.Write{{Key: "a", Value: "1"}})
+	}
+	r.Do("CONFIG", "SET", "maxmemory", "1")
+	if written, err := replay(); written || err == nil || !strings.Contains(err.Error(), "out of memory") {
+		t.Errorf("a Redis that is full: %v, %v", written, err)
+	}
+	r.Do("CONFIG", "SET", "maxmemory", "0")
+	if l, there, err := w.Store.Letter(t.Context(), "shop", letters[0].ID); !there || !l.Replayable || err != nil {
+		t.Fatalf("the letter is %+v, %v, %v", l, there, err)
+	}
+	if written, err := replay(); !written || err != nil {
+		t.Errorf("after that: %v, %v", written, err)
+	}
+	w.Keys("a=1")
+}

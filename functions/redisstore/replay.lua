@@ -3,10 +3,12 @@
 --
 -- KEYS  the dead letters; the keys of those; the keys to write
 -- ARGV  1 the letter; then for each key what to do: "set" or "del", the value, and milliseconds, 0 for ever
+--
+-- The letter goes last: when a write is refused half way, it is still there, with all its marks, for the next attempt.
 for i = 3, #KEYS do
   if redis.call('HGET', KEYS[2], KEYS[i]) ~= ARGV[1] then return 'newer' end
 end
-if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 'gone' end
+if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then return 'gone' end
 for i = 3, #KEYS do
   local at = 3 * (i - 3) + 2
   if ARGV[at] == 'del' then
@@ -16,6 +18,7 @@ for i = 3, #KEYS do
   else
     redis.call('SET', KEYS[i], ARGV[at + 1], 'PX', ARGV[at + 2])
   end
-  redis.call('HDEL', KEYS[2], KEYS[i])
 end
+for i = 3, #KEYS do redis.call('HDEL', KEYS[2], KEYS[i]) end
+redis.call('XDEL', KEYS[1], ARGV[1])
 return 'replayed'

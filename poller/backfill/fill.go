@@ -180,7 +180,8 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 
 // refuse ends a backfill whose condition fails on some row: it would fail for ever, and take the stream with it.
 func (f *fill) refuse(r *Runner, why *pgconn.PgError) {
-	r.Log.Warn("backfill was cancelled: Postgres refuses its condition", logging.Table, f.layout.Table.String(), "why", why.Message,
+	// Its message may quote a value of the row.
+	r.Log.Warn("backfill was cancelled: Postgres refuses its condition", logging.Table, f.layout.Table.String(), "why", "SQLSTATE "+why.Code+"; the log of Postgres has the rest",
 		"fix", "begin it again with a condition that fails on no row and writes nothing")
 	r.note(f, change.BackfillCancelled, nil)
 	r.forgetFill(f)
@@ -243,19 +244,24 @@ func (r *Runner) settleFills(ctx context.Context) {
 	}
 }
 
-// note stores a state that follows from no page.
+// note stores a state that follows from no page. What is over stays as it is: its last page may have been settled a moment ago.
 func (r *Runner) note(f *fill, state change.BackfillState, kept func()) {
 	f.mu.Lock()
-	f.settled.State = state
-	if !state.Active() {
-		f.over = true
-		f.countLocked(r, false)
-		f.settled.Cursor, f.settled.Paused, f.settled.Sweep = nil, false, false
-	}
-	progress := f.settled
+	f.noteLocked(r, state, kept)
 	f.mu.Unlock()
-	r.Note(f.layout.Table, progress, kept)
 	f.tell(r)
+}
+
+func (f *fill) noteLocked(r *Runner, state change.BackfillState, kept func()) {
+	if !f.over {
+		f.settled.State = state
+		if !state.Active() {
+			f.over = true
+			f.countLocked(r, false)
+			f.settled.Cursor, f.settled.Paused, f.settled.Sweep = nil, false, false
+		}
+	}
+	r.Note(f.layout.Table, f.settled, kept)
 }
 
 func (r *Runner) forgetFill(f *fill) {
@@ -263,20 +269,20 @@ func (r *Runner) forgetFill(f *fill) {
 	r.fills = slices.DeleteFunc(r.fills, func(other *fill) bool { return other == f })
 }
 
-// fillOf is the table's backfill, nil when there is none.
-func (r *Runner) fillOf(t change.Table) *fill {
+// fillOf is the table's backfill, nil when there is none. One that ends between two calls is still there: only the runner forgets it.
+func (r *Runner) fillOf(t change.Table) (last *fill) {
 	for _, f := range r.fills {
-		if f.layout.Table == t && !f.ended() {
-			return f
+		if f.layout.Table == t {
+			last = f
 		}
 	}
-	return nil
+	return last
 }
 
 // Active is how far the table's backfill has come, when one is going on or paused. Call it within Do.
 func (r *Runner) Active(t change.Table) (progress change.Backfill, ok bool) {
 	f := r.fillOf(t)
-	if f == nil {
+	if f == nil || f.ended() {
 		return progress, false
 	}
 	return f.now(), true
@@ -290,15 +296,17 @@ func (r *Runner) Start(t Task, kept func()) {
 // Pause keeps a table's backfill where it is, or has it go on. Call it within Do, for a table that is Active.
 func (r *Runner) Pause(t change.Table, paused bool, kept func()) {
 	f := r.fillOf(t)
-	f.mu.Lock()
-	f.settled.Paused = paused
-	f.countLocked(r, !paused)
-	state := f.settled.State
-	f.mu.Unlock()
 	if paused {
 		r.leaveSweep(f)
 	}
-	r.note(f, state, kept)
+	f.mu.Lock()
+	if !f.over {
+		f.settled.Paused = paused
+		f.countLocked(r, !paused)
+	}
+	f.noteLocked(r, f.settled.State, kept)
+	f.mu.Unlock()
+	f.tell(r)
 }
 
 // Cancel ends a table's backfill where it is. Call it within Do, for a table that is Active.

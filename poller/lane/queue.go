@@ -115,6 +115,10 @@ func (q *Queue) Ready() <-chan struct{} { return q.wake }
 func (q *Queue) TakeFull() *Chunk {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.takeFull()
+}
+
+func (q *Queue) takeFull() *Chunk {
 	if len(q.full) == 0 {
 		return nil
 	}
@@ -132,11 +136,11 @@ func (q *Queue) Partial() bool {
 
 // Take returns the oldest chunk that is ready, full or not, nil when there is none.
 func (q *Queue) Take() *Chunk {
-	if c := q.TakeFull(); c != nil {
+	q.mu.Lock()
+	defer q.mu.Unlock() // all the way: between two looks the open chunk may become full, and the next one be opened
+	if c := q.takeFull(); c != nil {
 		return c
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.open == nil || !q.ready {
 		return nil
 	}
