@@ -217,12 +217,15 @@ func TestBackfillPausedResumedCancelled(t *testing.T) {
 	t.Parallel()
 	r := newShop(t)
 	r.pollExtra["POLLER_AUDIT_RATE"] = "0"
-	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "5000", "1"
-	r.stock(8000, 100)
+	r.stock(12_000, 100)
 	r.start()
 	r.wantEqual(patience, "products", "orders")
 	r.wantBackfilled("public.products", "public.orders")
-	last := "sequin:products:8000"
+	r.stop(r.poller)
+	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "1024", "1" // so that it takes a while
+	r.launchPoller()
+	r.waitReady("http://" + r.adminAddr())
+	last := "sequin:products:12000"
 	r.redis.Del(t.Context(), last)
 	r.wantCommand("backfill", "products", "--detach")
 	r.wantCommand("backfill", "pause", "products")
@@ -251,7 +254,6 @@ func TestBackfillPausedResumedCancelled(t *testing.T) {
 		}
 		return nil
 	})
-	r.wantCommand("backfill", "resume", "products")
 	r.wantCommand("backfill", "cancel", "products")
 	if b := r.backfillOf("public.products"); b.State != "cancelled" {
 		t.Errorf("it is %+v", b)
@@ -265,7 +267,10 @@ func TestBackfillPausedResumedCancelled(t *testing.T) {
 	if _, there := r.get(last); there {
 		t.Error("the last row came although its backfill was cancelled")
 	}
-	r.wantCommand("backfill", "products")
+	r.wantCommand("backfill", "products", "--detach")
+	r.wantCommand("backfill", "pause", "products")
+	r.wantCommand("backfill", "resume", "products")
+	r.wantBackfilled("public.products")
 	r.wantNow("products", "orders")
 	if output := r.wantCommand("backfill", "list"); !strings.Contains(output, "done") {
 		t.Errorf("the list says:\n%s", output)
