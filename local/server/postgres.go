@@ -224,6 +224,14 @@ func (p *Postgres) Tool(name string) string { return tool(p.BinDir, name) }
 // Running says whether the server's process is there.
 func (p *Postgres) Running() bool { return p.process != nil && p.process.Running() }
 
+// PID is the id of the server's first process, 0 when there is none.
+func (p *Postgres) PID() int {
+	if p.process == nil {
+		return 0
+	}
+	return p.process.PID()
+}
+
 // Log is the end of the server's log.
 func (p *Postgres) Log() string {
 	if p.process == nil {
