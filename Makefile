@@ -17,10 +17,10 @@ COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 NOTTY   := $(shell [ -t 0 ] || echo -T)
 SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop; if [ -f $(RUNNING) ]; then . ./$(RUNNING); fi
 
-.PHONY: help run test build unit e2e soak fuzz bench lint fmt generate up down logs load psql redis images clean servers
+.PHONY: help run test build unit e2e soak fuzz bench bench-idle lint fmt generate up down logs load psql redis images clean servers
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the whole thing on this machine: servers, shop, function, poller (RATE=200)
 	@go build -o bin/run ./local/stack/cmd/run
@@ -50,8 +50,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (20s)
 		done; \
 	done
 
-bench: servers ## Measure the whole pipeline against the walsender
+bench: servers ## Measure all that local/bench/RESULTS.md has, but for the hour of rest (a quarter of an hour)
 	go run ./local/bench/cmd/bench
+
+bench-idle: servers ## Measure what both programs use while there is nothing to do (an hour)
+	go run ./local/bench/cmd/bench -what idle
 
 lint: ## Check format, vet, staticcheck, and that generated files are fresh
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi

@@ -13,32 +13,13 @@ import (
 )
 
 // backfill measures rows that were there before, against a pipe of the usual programs.
-func (b *bench) backfill(ctx context.Context, what string) (Result, error) {
-	r := Result{Workload: what, Rows: b.Rows, Yardstick: "COPY to redis-cli"}
+func (b *bench) backfill(ctx context.Context) (Result, error) {
+	r := Result{Rows: b.Rows}
 	if err := b.existing(ctx, r.Rows); err != nil {
 		return r, err
 	}
-	if err := b.pairs(ctx, &r, b.pipe, b.fill); err != nil {
-		return r, err
-	}
-	return r, b.dropSlots(ctx)
-}
-
-// existing makes the table with so many rows, and no slot that has seen them.
-func (b *bench) existing(ctx context.Context, rows int) error {
-	b.say("loading %d rows", rows)
-	for _, sql := range []string{table, "DROP PUBLICATION IF EXISTS bench"} {
-		if err := b.exec(ctx, sql); err != nil {
-			return err
-		}
-	}
-	if err := b.load(ctx, rows, false); err != nil {
-		return err
-	}
-	if err := b.exec(ctx, "VACUUM ANALYZE items"); err != nil {
-		return err
-	}
-	return b.exec(ctx, "CHECKPOINT")
+	err := b.pairs(ctx, &r, Backfill, b.pipe, b.fill)
+	return r, err
 }
 
 // resp writes what COPY prints, a key and a value in each line, as Redis' protocol. The rows have nothing that COPY escapes.
@@ -53,21 +34,28 @@ func (b *bench) pipe(ctx context.Context, _ int) (t Turn, err error) {
 	if psql == "" {
 		return t, errors.New("there is no psql on this machine; it comes with Postgres")
 	}
-	const script = `"$1" --no-psqlrc "$2" -c "COPY (SELECT 'sequin:items:' || id, to_json(i) FROM items i) TO STDOUT" | awk -F '\t' "$3" | redis-cli -p "$4" --pipe`
+	const script = `"$1" --no-psqlrc "$2" -c "COPY (SELECT '` + keyPrefix + `' || id, to_json(i) FROM items i) TO STDOUT" | awk -F '\t' "$3" | redis-cli -p "$4" --pipe`
 	cmd := exec.CommandContext(ctx, "sh", "-c", script, "sh", psql, b.postgres.DSN, resp, fmt.Sprint(b.redis.Port))
 	cmd.Env = append(cmd.Environ(), "LC_ALL=C", "PGTZ=UTC", "PGDATESTYLE=ISO")
+	before, err := b.servers(ctx)
+	if err != nil {
+		return t, err
+	}
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	t.Took = time.Since(began)
 	if err != nil || !strings.Contains(string(out), "errors: 0") {
 		return t, fmt.Errorf("COPY to redis-cli: %w: %s", err, out)
 	}
+	if err := t.serversSince(ctx, b, before); err != nil {
+		return t, err
+	}
 	return t, b.compare(ctx)
 }
 
 // fill is freshet's turn: the clock stops when the sink's state says that all rows are there.
 func (b *bench) fill(ctx context.Context, n int) (t Turn, err error) {
-	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot("backfill", n), "POLLER_BACKFILL": "initial"}, nil)
+	turn, err := b.startTurn(ctx, manner{poller: map[string]string{"POLLER_SLOT": slot("backfill", n)}})
 	if err != nil {
 		return t, err
 	}

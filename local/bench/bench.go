@@ -43,24 +43,35 @@ func (b *bench) run(ctx context.Context) (report Report, err error) {
 	if err := b.setUp(ctx); err != nil {
 		return report, err
 	}
-	report.Machine = b.machine(ctx)
+	machine := b.machine(ctx)
 	for _, what := range b.What {
-		measure := b.stream
-		switch what {
-		case Backfill:
-			measure = b.backfill
-		case Narrow:
-			measure = b.narrow
-		case Verify:
-			measure = b.verify
-		}
-		result, err := measure(ctx, what)
+		result, err := b.measure(ctx, what)
 		if err != nil {
 			return report, fmt.Errorf("measure %s: %w", what, err)
 		}
-		report.Results = append(report.Results, result)
+		result.Workload, result.Machine = what, machine
+		result.Machine.Date = time.Now().UTC().Truncate(time.Second)
+		if result.Skipped != "" {
+			b.say("%s is left out: %s", what, result.Skipped)
+		}
+		report.Put(result)
+		if b.Each == nil {
+			continue
+		}
+		if err := b.Each(result); err != nil {
+			return report, err
+		}
 	}
 	return report, nil
+}
+
+// measure makes the result of one workload, and lets the log go that its slots have kept.
+func (b *bench) measure(ctx context.Context, what string) (Result, error) {
+	result, err := map[string]func(context.Context) (Result, error){
+		Stream: b.stream, Narrow: b.narrow, Small: b.small, Hot: b.hot, Backfill: b.backfill, Verify: b.verify,
+		Latency: b.latency, Memory: b.memory, Remote: b.remote, Idle: b.idle,
+	}[what](ctx)
+	return result, errors.Join(err, b.dropSlots(context.WithoutCancel(ctx)))
 }
 
 func (b *bench) setUp(ctx context.Context) (err error) {

@@ -1,124 +1,76 @@
 package bench
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 )
 
-// Turn is one side's measurements in one pair.
-type Turn struct {
-	Took                  time.Duration // from the start of the process to the end of the work
-	Rows                  time.Duration // freshet: from the first row in Redis to the last
-	Batches               int           // freshet: that it took
-	Walsender, Poller, Fn usage
-}
-
-// Pair is one turn of each side.
-type Pair struct{ Reference, Freshet Turn }
-
-// Ratio is the yardstick's time over freshet's whole one: 1 is as fast, less is slower. The start of the process counts
-// against freshet.
-func (p Pair) Ratio() float64 { return p.Reference.Took.Seconds() / p.Freshet.Took.Seconds() }
-
-// Result is all pairs of one workload.
-type Result struct {
-	Workload, Yardstick string
-	Rows                int
-	Pairs               []Pair
-}
-
-// Ratio is the median of the pairs'.
-func (r Result) Ratio() float64 {
-	ratios := make([]float64, len(r.Pairs))
-	for i, p := range r.Pairs {
-		ratios[i] = p.Ratio()
-	}
-	return median(ratios)
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	middle := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[middle]
-	}
-	return (values[middle-1] + values[middle]) / 2
-}
-
-// Report is what a run has found.
+// Report is what one or several runs have found, a result for each workload.
 type Report struct {
-	Machine Machine
-	Results []Result
+	Results []Result `json:"results"`
 }
 
-// Write prints the report as Markdown.
-func (r Report) Write(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", r.Machine)
-	for _, result := range r.Results {
-		fmt.Fprintf(&b, "\n## %s\n\n", headings[result.Workload](result.Rows))
-		result.table(&b)
+// The files of a report: all numbers, and what people read, which is made of the first.
+const (
+	numbersFile = "results.json"
+	pageFile    = "RESULTS.md"
+)
+
+// Load reads the report that a folder keeps. It is empty where there is none yet.
+func Load(dir string) (r Report, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, numbersFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-var headings = map[string]func(rows int) string{
-	Stream: func(rows int) string {
-		return fmt.Sprintf("%s rows of nine columns in one transaction", thousands(rows))
-	},
-	Small: func(rows int) string { return fmt.Sprintf("%s transactions of one row", thousands(rows)) },
-	Narrow: func(rows int) string {
-		return fmt.Sprintf("%s rows in one transaction, of which the rules use four of nine columns (the yardstick is freshet with whole rows)", thousands(rows))
-	},
-	Backfill: func(rows int) string { return fmt.Sprintf("%s rows that were there before", thousands(rows)) },
-	Verify: func(rows int) string {
-		return fmt.Sprintf("%s rows and their keys compared (here freshet is poller verify; the yardstick is its backfill of the same rows)", thousands(rows))
-	},
-}
-
-func (r Result) table(b *strings.Builder) {
-	fmt.Fprintf(b, "| pair | %s | freshet | first to last row | ratio | rows a batch | walsender CPU: %s | with freshet | poller CPU | fn CPU | poller memory | fn memory |\n", r.Yardstick, r.Yardstick)
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
-	for i, p := range r.Pairs {
-		f := p.Freshet
-		fmt.Fprintf(b, "| %d | %s | %s | %s | %.2f | %d | %s | %s | %s | %s | %s | %s |\n", i+1,
-			seconds(p.Reference.Took), seconds(f.Took), seconds(f.Rows), p.Ratio(), r.Rows/max(1, f.Batches), seconds(p.Reference.Walsender.CPU), seconds(f.Walsender.CPU),
-			seconds(f.Poller.CPU), seconds(f.Fn.CPU), mebibytes(f.Poller.Peak), mebibytes(f.Fn.Peak))
+	if err != nil {
+		return r, err
 	}
-	fmt.Fprintf(b, "\n**Median ratio %.2f**, %s rows a second.\n", r.Ratio(), thousands(r.speed()))
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("read %s: %w", numbersFile, err)
+	}
+	return r, nil
 }
 
-// speed is freshet's median, in rows a second.
-func (r Result) speed() int {
-	times := make([]float64, len(r.Pairs))
-	for i, p := range r.Pairs {
-		times[i] = p.Freshet.Took.Seconds()
+// Save writes both files.
+func (r Report) Save(dir string) error {
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
 	}
-	return int(float64(r.Rows) / median(times))
+	if err := os.WriteFile(filepath.Join(dir, numbersFile), append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	page, err := os.Create(filepath.Join(dir, pageFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.Write(page), page.Close())
 }
 
-// seconds and mebibytes show "-" where nothing was measured.
-func seconds(d time.Duration) string {
-	if d == 0 {
-		return "-"
+// Put adds a result in its place, or has it take that of an older one. One that was left out takes the place of none that was measured.
+func (r *Report) Put(result Result) {
+	is := func(other Result) bool { return other.Workload == result.Workload }
+	switch at := slices.IndexFunc(r.Results, is); {
+	case at < 0:
+		r.Results = append(r.Results, result)
+	case result.Skipped == "" || r.Results[at].Skipped != "":
+		r.Results[at] = result
 	}
-	return fmt.Sprintf("%.2f s", d.Seconds())
+	slices.SortStableFunc(r.Results, func(a, b Result) int {
+		return slices.Index(All, a.Workload) - slices.Index(All, b.Workload)
+	})
 }
 
-func mebibytes(n int64) string {
-	if n == 0 {
-		return "-"
+// find returns the result of a workload, if it was measured.
+func (r Report) find(workload string) (Result, bool) {
+	at := slices.IndexFunc(r.Results, func(other Result) bool { return other.Workload == workload })
+	if at < 0 {
+		return Result{}, false
 	}
-	return fmt.Sprintf("%d MiB", n>>20)
-}
-
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+	return r.Results[at], true
 }

@@ -13,47 +13,82 @@ import (
 // stopTimeout is how long a program may take to stop after its turn.
 const stopTimeout = time.Minute
 
-// turn is freshet at work: both programs, from the start of the poller on.
-type turn struct {
-	b          *bench
-	url        string // of the function
-	admin      string // of the poller
-	fn, poller *stack.Process
-	began      time.Time
-	rows       rowClock
+// keyPrefix is before the id in a row's key, by the default rule.
+const keyPrefix = "sequin:items:"
+
+// manner is how freshet works in a turn. The zero one is by default settings.
+type manner struct {
+	poller, fn map[string]string
+	functions  int           // 0 is one
+	delay      time.Duration // each way, of a balancer before the functions; 0 is none
+	// compare is what is done afterwards, outside of the clock; nil has the judge do it.
+	compare func(context.Context) error
+	// seen is told now and then how many keys there are.
+	seen func(t *turn, keys int64)
 }
 
-// startTurn empties Redis, has the function ready with these rules and starts the poller; with that the clock runs.
-func (b *bench) startTurn(ctx context.Context, settings, rules map[string]string) (*turn, error) {
+// turn is freshet at work: both programs, from the start of the poller on.
+type turn struct {
+	b        *bench
+	admin    string   // of the poller
+	urls     []string // of the functions
+	fns      []*stack.Process
+	poller   *stack.Process
+	balancer *balancer
+	before   servers
+	began    time.Time
+	rows     rowClock
+	seen     func(t *turn, keys int64)
+}
+
+// startTurn empties Redis, has the functions ready and starts the poller; with that the clock runs.
+func (b *bench) startTurn(ctx context.Context, how manner) (t *turn, err error) {
 	if err := b.keys.FlushAll(ctx).Err(); err != nil {
 		return nil, err
 	}
-	port := stack.FreePort()
-	t := &turn{b: b, url: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	var err error
-	env := map[string]string{"REDIS_URL": b.redis.URL, "PORT": fmt.Sprint(port), "FN_LOG_LEVEL": "WARN"}
-	maps.Copy(env, rules)
-	t.fn, err = stack.Start(ctx, "fn", b.programs.Fn, env, nil)
-	if err != nil {
-		return nil, err
+	t = &turn{b: b, seen: how.seen}
+	defer func() {
+		if err != nil {
+			t.kill()
+		}
+	}()
+	for range max(1, how.functions) {
+		if err := t.startFunction(ctx, how.fn); err != nil {
+			return nil, err
+		}
 	}
-	if err := stack.WaitReady(ctx, t.url+"/readyz"); err != nil {
-		t.kill()
-		return nil, err
-	}
-	settings["DATABASE_URL"], settings["POLLER_FUNCTION_URL"] = b.postgres.DSN, t.url
-	settings["POLLER_TABLES"] = "items"
-	if settings["POLLER_PUBLICATION"] == "" {
-		settings["POLLER_PUBLICATION"] = "bench"
+	url := t.urls[0]
+	if how.delay > 0 {
+		if t.balancer, err = newBalancer(how.delay, addresses(t.urls)...); err != nil {
+			return nil, err
+		}
+		url = "http://" + t.balancer.addr
 	}
 	t.admin = fmt.Sprintf("127.0.0.1:%d", stack.FreePort())
-	settings["POLLER_ADMIN_ADDR"], settings["POLLER_LOG_LEVEL"] = t.admin, "WARN"
-	t.began = time.Now()
-	if t.poller, err = stack.Start(ctx, "poller", b.programs.Poller, settings, nil); err != nil {
-		t.kill()
+	settings := map[string]string{
+		"DATABASE_URL": b.postgres.DSN, "POLLER_FUNCTION_URL": url, "POLLER_TABLES": "items", "POLLER_PUBLICATION": "bench",
+		"POLLER_ADMIN_ADDR": t.admin, "POLLER_LOG_LEVEL": "WARN",
+	}
+	maps.Copy(settings, how.poller)
+	if t.before, err = b.servers(ctx); err != nil {
 		return nil, err
 	}
-	return t, nil
+	t.began = time.Now()
+	t.poller, err = stack.Start(ctx, "poller", b.programs.Poller, settings, nil)
+	return t, err
+}
+
+func (t *turn) startFunction(ctx context.Context, settings map[string]string) error {
+	port := stack.FreePort()
+	env := map[string]string{"REDIS_URL": t.b.redis.URL, "PORT": fmt.Sprint(port), "FN_LOG_LEVEL": "WARN"}
+	maps.Copy(env, settings)
+	fn, err := stack.Start(ctx, "fn", t.b.programs.Fn, env, nil)
+	if err != nil {
+		return err
+	}
+	url := fmt.Sprintf("http://127.0.0.1:%d", port)
+	t.fns, t.urls = append(t.fns, fn), append(t.urls, url)
+	return stack.WaitReady(ctx, url+"/readyz")
 }
 
 // wait looks until done says so, and keeps an eye on the rows in Redis meanwhile.
@@ -62,29 +97,60 @@ func (t *turn) wait(ctx context.Context, done func(context.Context) (bool, error
 	defer ticker.Stop()
 	for {
 		over, err := done(ctx)
-		if took = time.Since(t.began); over || err != nil {
+		if took = time.Since(t.began); err != nil {
 			return took, err
 		}
 		size, err := t.b.keys.DBSize(ctx).Result()
 		if err != nil {
 			return took, err
 		}
+		if t.seen != nil {
+			t.seen(t, size)
+		}
 		t.rows.see(size, time.Now())
-		if !t.poller.Running() || !t.fn.Running() {
-			return took, fmt.Errorf("a program has ended\npoller: %s\nfn: %s", t.poller.Log(), t.fn.Log())
+		if over {
+			return took, nil
+		}
+		if err := t.alive(); err != nil {
+			return took, err
 		}
 		select {
 		case <-ctx.Done():
-			return took, fmt.Errorf("%w\npoller: %s\nfn: %s", ctx.Err(), t.poller.Log(), t.fn.Log())
+			return took, fmt.Errorf("%w\n%s", ctx.Err(), t.logs())
 		case <-ticker.C:
 		}
 	}
 }
 
-// stop ends both programs in order.
+// processes are the poller, if it has been started, and the functions.
+func (t *turn) processes() []*stack.Process {
+	if t.poller == nil {
+		return t.fns
+	}
+	return append([]*stack.Process{t.poller}, t.fns...)
+}
+
+// alive wants all programs to be running.
+func (t *turn) alive() error {
+	for _, p := range t.processes() {
+		if !p.Running() {
+			return fmt.Errorf("%s has ended\n%s", p.Name, t.logs())
+		}
+	}
+	return nil
+}
+
+func (t *turn) logs() (all string) {
+	for _, p := range t.processes() {
+		all += fmt.Sprintf("%s: %s\n", p.Name, p.Log())
+	}
+	return all
+}
+
+// stop ends the programs in order, the poller first.
 func (t *turn) stop() error {
 	defer t.kill()
-	for _, p := range []*stack.Process{t.poller, t.fn} {
+	for _, p := range t.processes() {
 		if err := p.Signal(syscall.SIGTERM); err != nil {
 			return err
 		}
@@ -96,10 +162,11 @@ func (t *turn) stop() error {
 }
 
 func (t *turn) kill() {
-	for _, p := range []*stack.Process{t.poller, t.fn} {
-		if p != nil {
-			p.Kill()
-		}
+	for _, p := range t.processes() {
+		p.Kill()
+	}
+	if t.balancer != nil {
+		t.balancer.close()
 	}
 }
 
@@ -124,21 +191,17 @@ func (c *rowClock) see(size int64, at time.Time) {
 func (c *rowClock) span() time.Duration { return c.last.Sub(c.first) }
 
 // mirror is freshet's turn: the clock stops when the slot has confirmed the end of the load.
-func (b *bench) mirror(ctx context.Context, slot, end string) (t Turn, err error) {
-	return b.mirrorAs(ctx, slot, end, nil, nil, b.compare)
-}
-
-// mirrorAs is mirror with more settings, with these rules, and with another comparison afterwards.
-func (b *bench) mirrorAs(ctx context.Context, slot, end string, settings, rules map[string]string, compare func(context.Context) error) (t Turn, err error) {
+func (b *bench) mirror(ctx context.Context, slot, end string, how manner) (t Turn, err error) {
 	watch, err := b.watchWalsender(ctx, slot)
 	if err != nil {
 		return t, err
 	}
-	all := map[string]string{"POLLER_SLOT": slot, "POLLER_BACKFILL": "off", "POLLER_REPLAY_WINDOW": "0s"}
-	maps.Copy(all, settings)
-	turn, err := b.startTurn(ctx, all, rules)
+	defer watch.usage()
+	settings := map[string]string{"POLLER_SLOT": slot, "POLLER_BACKFILL": "off", "POLLER_REPLAY_WINDOW": "0s"}
+	maps.Copy(settings, how.poller)
+	how.poller = settings
+	turn, err := b.startTurn(ctx, how)
 	if err != nil {
-		watch.usage()
 		return t, err
 	}
 	defer turn.kill()
@@ -156,14 +219,28 @@ func (b *bench) mirrorAs(ctx context.Context, slot, end string, settings, rules 
 	if err := turn.stop(); err != nil {
 		return t, err
 	}
-	return t, compare(ctx)
+	if how.compare == nil {
+		how.compare = b.compare
+	}
+	return t, how.compare(ctx)
 }
 
-// measure takes what the programs have used, while they still live.
-func (t *Turn) measure(ctx context.Context, turn *turn) (err error) {
+// measure takes what the programs and the servers have used and counted, while they still live.
+func (t *Turn) measure(ctx context.Context, turn *turn) error {
 	t.Rows = turn.rows.span()
 	t.Poller, _ = usageOf(turn.poller.PID()) // empty where that cannot be known
-	t.Fn, _ = usageOf(turn.fn.PID())
-	t.Batches, err = turn.batches(ctx)
+	t.Fn = usage{}
+	for _, fn := range turn.fns {
+		u, _ := usageOf(fn.PID())
+		t.Fn.CPU += u.CPU
+		t.Fn.Peak, t.Fn.Resident = max(t.Fn.Peak, u.Peak), max(t.Fn.Resident, u.Resident)
+	}
+	if err := t.serversSince(ctx, turn.b, turn.before); err != nil {
+		return err
+	}
+	metrics, err := turn.metrics(ctx)
+	t.Batches = sumOf(metrics, "freshet_fn_batches_total")
+	t.Written = sumOf(metrics, "freshet_fn_messages_total", `fate="written"`)
+	t.Compared = sumOf(metrics, "freshet_fn_compared_total")
 	return err
 }

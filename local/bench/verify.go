@@ -10,26 +10,28 @@ import (
 
 // verify measures a whole comparison, rows with keys and keys with rows, against the backfill that brought the same rows, in the same
 // processes.
-func (b *bench) verify(ctx context.Context, what string) (Result, error) {
-	r := Result{Workload: what, Rows: b.Rows, Yardstick: "backfill"}
+func (b *bench) verify(ctx context.Context) (Result, error) {
+	r := Result{Rows: b.Rows}
 	if err := b.existing(ctx, r.Rows); err != nil {
 		return r, err
 	}
 	for n := range b.Pairs {
-		pair, err := b.fillAndVerify(ctx, n)
+		var pair Pair
+		err := timed(ctx, turnTimeout, func(ctx context.Context) (err error) {
+			pair, err = b.fillAndVerify(ctx, n)
+			return err
+		})
 		if err != nil {
 			return r, fmt.Errorf("turn %d: %w", n+1, err)
 		}
-		b.say("%s %d/%d: backfill %.2f s, verify %.2f s, ratio %.2f", what, n+1, b.Pairs, pair.Reference.Took.Seconds(), pair.Freshet.Took.Seconds(), pair.Ratio())
+		b.sayPair(Verify, n, pair)
 		r.Pairs = append(r.Pairs, pair)
 	}
-	return r, b.dropSlots(ctx)
+	return r, nil
 }
 
 func (b *bench) fillAndVerify(ctx context.Context, n int) (p Pair, err error) {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	turn, err := b.startTurn(ctx, map[string]string{"POLLER_SLOT": slot("verify", n), "POLLER_BACKFILL": "initial"}, nil)
+	turn, err := b.startTurn(ctx, manner{poller: map[string]string{"POLLER_SLOT": slot("verify", n)}})
 	if err != nil {
 		return p, err
 	}
@@ -47,15 +49,8 @@ func (b *bench) fillAndVerify(ctx context.Context, n int) (p Pair, err error) {
 		return p, err
 	}
 	p.Freshet.since(p.Reference)
+	p.Freshet.Batches = 0 // what is compared does not travel in those
 	return p, turn.stop()
-}
-
-// since leaves what a turn has used before out of what it has used.
-func (t *Turn) since(before Turn) {
-	t.Poller.CPU -= before.Poller.CPU
-	t.Fn.CPU -= before.Fn.CPU
-	t.Batches -= before.Batches
-	t.Rows = 0
 }
 
 // compare has the running poller compare everything, and wants it to be equal.

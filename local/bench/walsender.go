@@ -13,7 +13,8 @@ const glance = 10 * time.Millisecond
 // walsenderWatch keeps the last known usage of the process that serves a slot. It has a connection of its own.
 type walsenderWatch struct {
 	cancel context.CancelFunc
-	done   chan usage
+	done   chan struct{}
+	last   usage // to be read after done
 }
 
 func (b *bench) watchWalsender(ctx context.Context, slot string) (*walsenderWatch, error) {
@@ -22,18 +23,20 @@ func (b *bench) watchWalsender(ctx context.Context, slot string) (*walsenderWatc
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &walsenderWatch{cancel: cancel, done: make(chan usage, 1)}
+	w := &walsenderWatch{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer db.Close(context.WithoutCancel(ctx))
-		w.done <- followWalsender(ctx, db, slot)
+		defer close(w.done)
+		w.last = followWalsender(ctx, db, slot)
 	}()
 	return w, nil
 }
 
-// usage ends the watch.
+// usage ends the watch. It may be asked again.
 func (w *walsenderWatch) usage() usage {
 	w.cancel()
-	return <-w.done
+	<-w.done
+	return w.last
 }
 
 func followWalsender(ctx context.Context, db *pgx.Conn, slot string) (last usage) {

@@ -1,4 +1,5 @@
-// Command bench measures freshet against the walsender and writes the results to local/bench/RESULTS.md.
+// Command bench measures freshet and writes the results to results.json and RESULTS.md of a folder, beside those of workloads that it
+// has not measured.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"freshet/local/bench"
 	"freshet/shared/problem"
@@ -24,28 +26,42 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	rows := flag.Int("rows", 500_000, "rows of the large transaction and of the backfill")
-	pairs := flag.Int("pairs", 5, "turns of each side")
-	what := flag.String("what", "stream,small,narrow,backfill,verify", "workloads")
-	out := flag.String("out", "local/bench/RESULTS.md", "file for the results, which are printed in any case; empty for none")
+	o := bench.Options{Log: os.Stderr}
+	flag.IntVar(&o.Rows, "rows", 500_000, "rows of the large transaction and of the backfill; two fifths of it are updated one by one, ten times as many make the transaction of memory")
+	flag.IntVar(&o.Pairs, "pairs", 5, "turns of each side")
+	flag.DurationVar(&o.Latency, "latency", 20*time.Second, "how long a turn of latency takes")
+	flag.DurationVar(&o.Idle, "idle", time.Hour, "how long idle takes")
+	what := flag.String("what", strings.Join(bench.Usual, ","), "workloads, of "+strings.Join(bench.All, ", ")+"; none to write RESULTS.md anew from results.json")
+	out := flag.String("out", "local/bench", "folder of the results, which are printed in any case; empty for none")
 	flag.Parse()
-	report, err := bench.Run(ctx, bench.Options{Rows: *rows, Pairs: *pairs, What: strings.Split(*what, ","), Log: os.Stderr})
+	if *what == "" {
+		report, err := bench.Load(*out)
+		if err != nil {
+			return err
+		}
+		return report.Save(*out)
+	}
+	o.What = strings.Split(*what, ",")
+	o.Each = func(r bench.Result) error { return keep(*out, r) }
+	report, err := bench.Run(ctx, o)
 	if err != nil {
 		return err
 	}
-	if err := report.Write(os.Stdout); err != nil {
-		return err
-	}
-	if *out == "" {
+	return report.Write(os.Stdout)
+}
+
+// keep has a result take its place among those of the folder.
+func keep(dir string, r bench.Result) error {
+	if dir == "" {
 		return nil
 	}
-	file, err := os.Create(*out)
+	report, err := bench.Load(dir)
+	if err == nil {
+		report.Put(r)
+		err = report.Save(dir)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("keep the result of %s: %w", r.Workload, err)
 	}
-	fmt.Fprint(file, "# The pipeline against the walsender\nWritten by `make bench`.\n\n")
-	if err := report.Write(file); err != nil {
-		return err
-	}
-	return file.Close()
+	return nil
 }
