@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"freshet/poller/backfill"
-	"freshet/poller/replication"
 	"freshet/shared/change"
 	"freshet/shared/logging"
 )
@@ -17,7 +16,7 @@ func (l *life) receive(ctx context.Context) error {
 	if err := l.clear(ctx); err != nil {
 		return err
 	}
-	var rest replication.Rest
+	var lag time.Duration
 	for {
 		event, err := l.stream.Receive()
 		if ctx.Err() != nil {
@@ -38,11 +37,13 @@ func (l *life) receive(ctx context.Context) error {
 				l.kick()
 			}
 		}
-		rest.Event()
 		if l.stream.Drained() {
 			l.lanes.Flush()
-			d := rest.Due(time.Now())
-			l.delivery.Busy.Store(rest.Busy())
+			if event.Data != nil {
+				lag = l.intake.Lag(event.Sent)
+			}
+			d, busy := l.stream.Rest(time.Now(), lag)
+			l.delivery.Pressure(busy, lag)
 			if d > 0 {
 				time.Sleep(d)
 			}

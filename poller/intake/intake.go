@@ -73,6 +73,14 @@ func (in *Intake) QuietFor(now time.Time) time.Duration {
 	return now.Sub(time.Unix(0, in.lastData.Load()))
 }
 
+// Lag is how far the stream is behind: how much later than its commit the newest transaction was sent, both by the server's clock.
+func (in *Intake) Lag(sent time.Time) time.Duration {
+	if in.at.IsZero() {
+		return 0
+	}
+	return max(0, sent.Sub(in.at))
+}
+
 // Keepalive takes note that the server has sent all there was below lsn. It queues up behind the messages it followed, and says nothing in the middle of a
 // transaction.
 func (in *Intake) Keepalive(lsn change.LSN) {

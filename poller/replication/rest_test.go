@@ -1,44 +1,92 @@
-package replication_test
+package replication
 
 import (
 	"testing"
 	"time"
-
-	"freshet/poller/replication"
 )
 
-// play feeds a steady stream in which everything is read at once, and returns how much of a second was rested.
-func play(perSecond int) (rested time.Duration) {
-	var r replication.Rest
+// A source is a server that sends rows of 100 bytes at an even pace into a window that takes so many bytes and a socket of its own that takes
+// all the others; on the way from one to the other they take no time.
+type source struct {
+	gap, lag time.Duration
+	next     time.Time
+}
+
+// play reads the source for a second and returns how much of it was rested, and how often it was read.
+func (s *source) play(longest time.Duration) (rested time.Duration, reads int) {
+	r := Rest{longest: longest}
 	now := time.Unix(1000, 0)
 	end := now.Add(time.Second)
-	gap := time.Second / time.Duration(perSecond)
-	next := now
+	s.next = now
 	for now.Before(end) {
-		now = next
-		for !next.After(now) {
+		if s.next.After(now) {
+			now = s.next
+		}
+		n := 0
+		for !s.next.After(now) {
 			r.Event()
-			next = next.Add(gap)
+			s.next = s.next.Add(s.gap)
+			n += 100
 		}
-		if d := r.Due(now); d > 0 {
-			rested += d
-			now = now.Add(d)
-			for !next.After(now) { // what gathered meanwhile
-				r.Event()
-				next = next.Add(gap)
-			}
-		}
+		reads++
+		r.Read(n)
+		d := r.Due(now, s.lag)
+		rested += d
+		now = now.Add(d)
 	}
-	return rested
+	return rested, reads
 }
 
 func TestRest_OnlyWhileTheStreamIsBusy(t *testing.T) {
-	for perSecond, most := range map[int]time.Duration{1: 0, 1000: 0, 10_000: 0} {
-		if got := play(perSecond); got > most {
-			t.Errorf("rested %s of a second at %d events a second", got, perSecond)
+	for _, perSecond := range []int{1, 1000, 10_000} {
+		s := source{gap: time.Second / time.Duration(perSecond)}
+		if rested, _ := s.play(longRest); rested > 0 {
+			t.Errorf("rested %s of a second at %d events a second", rested, perSecond)
 		}
 	}
-	if got := play(200_000); got < 400*time.Millisecond {
-		t.Errorf("rested only %s of a second at 200,000 events a second", got)
+	s := source{gap: time.Second / 200_000}
+	if rested, _ := s.play(longRest); rested < 400*time.Millisecond {
+		t.Errorf("rested only %s of a second at 200,000 events a second", rested)
+	}
+}
+
+// One that is behind is read rarely, however slowly rows come: whoever uses the processor now keeps it from catching up.
+func TestRest_AStreamThatIsBehindIsReadRarely(t *testing.T) {
+	for lag, most := range map[time.Duration]int{
+		7 * time.Millisecond:  100_000,
+		8 * time.Millisecond:  1000,
+		40 * time.Millisecond: 200,
+		time.Second:           33,
+		time.Hour:             33,
+	} {
+		s := source{gap: time.Second / 20_000, lag: lag}
+		if _, reads := s.play(longRest); reads > 2*most+1 || reads < most/10 {
+			t.Errorf("%s behind: read %d times in a second, want about %d", lag, reads, most)
+		}
+	}
+	s := source{gap: time.Second / 20_000, lag: time.Second}
+	if _, reads := s.play(pause); reads < 900 || reads > 1001 {
+		t.Errorf("read %d times in a second where rests must be short, want about 1000", reads)
+	}
+}
+
+// A read that brings much has more behind it. Resting then would make the window the limit of the speed.
+func TestRest_NotWhileTheWindowRefills(t *testing.T) {
+	r := Rest{longest: longRest}
+	now := time.Unix(1000, 0)
+	for range 100 {
+		r.Event()
+		r.Read(more)
+		if d := r.Due(now, time.Minute); d > 0 {
+			t.Fatalf("rested %s although there is more", d)
+		}
+	}
+	r.Event()
+	r.Read(more - 1)
+	if d := r.Due(now, time.Minute); d != longRest {
+		t.Errorf("rested %s after a read that left nothing behind, want %s", d, longRest)
+	}
+	if !r.Busy() {
+		t.Error("a stream that is behind counts as idle")
 	}
 }

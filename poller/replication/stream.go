@@ -34,6 +34,7 @@ type Stream struct {
 	PID      int32 // of the server's process that serves it
 
 	conn     net.Conn
+	rest     Rest
 	buffered *bufio.Reader
 	frontend *pgproto3.Frontend
 	received atomic.Uint64
@@ -62,7 +63,7 @@ func Connect(ctx context.Context, c Config, pins map[string]string) (*Stream, er
 		config.RuntimeParams["application_name"] = c.Slot // what synchronous_standby_names matches
 	}
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		s.buffered = bufio.NewReaderSize(r, 256<<10)
+		s.buffered = bufio.NewReaderSize(counted{r, &s.rest}, 256<<10)
 		return pgproto3.NewFrontend(s.buffered, w)
 	}
 	conn, err := pgconn.ConnectConfig(ctx, config)
@@ -99,13 +100,28 @@ func (s *Stream) start(ctx context.Context, conn *pgconn.PgConn, c Config) error
 		return fmt.Errorf("take over the replication connection: %w", err)
 	}
 	s.conn, s.frontend, s.PID = own.Conn, own.Frontend, int32(own.PID)
+	s.rest.longest = approach(s.conn)
 	return nil
+}
+
+// counted tells rest what is read.
+type counted struct {
+	io.Reader
+	rest *Rest
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.rest.Read(n)
+	return n, err
 }
 
 // Event is one thing the server sent. Data is nil for a keepalive, and valid until the next Receive.
 type Event struct {
 	Data []byte // one pgoutput message
 	LSN  change.LSN
+	// Sent is when the data was sent, by the server's clock.
+	Sent time.Time
 	// Reply is set when the server asks for a report at once.
 	Reply bool
 }
@@ -114,6 +130,7 @@ type Event struct {
 // sent so far lies before it.
 // https://www.postgresql.org/docs/current/protocol-replication.html
 func (s *Stream) Receive() (Event, error) {
+	s.rest.Event()
 	for {
 		message, err := s.frontend.Receive()
 		if err != nil {
@@ -146,7 +163,7 @@ func (s *Stream) event(data []byte) (Event, error) {
 	case len(data) > dataHeader && data[0] == 'w':
 		lsn := change.LSN(binary.BigEndian.Uint64(data[1:]))
 		s.advance(lsn)
-		return Event{Data: data[dataHeader:], LSN: lsn}, nil
+		return Event{Data: data[dataHeader:], LSN: lsn, Sent: serverTime(binary.BigEndian.Uint64(data[17:]))}, nil
 	case len(data) == keepaliveLength && data[0] == 'k':
 		lsn := change.LSN(binary.BigEndian.Uint64(data[1:]))
 		s.advance(lsn)
@@ -172,6 +189,11 @@ func (s *Stream) Received() change.LSN { return change.LSN(s.received.Load()) }
 
 // Drained says that everything which has arrived was received.
 func (s *Stream) Drained() bool { return s.frontend.ReadBufferLen() == 0 && s.buffered.Buffered() == 0 }
+
+// Rest is asked when the stream is drained: for how long it should be left alone, and whether it is busy. lag is how far it is behind.
+func (s *Stream) Rest(now time.Time, lag time.Duration) (d time.Duration, busy bool) {
+	return s.rest.Due(now, lag), s.rest.Busy()
+}
 
 // statusTimeout bounds a report: a server that takes none for so long is gone.
 const statusTimeout = 30 * time.Second
@@ -202,6 +224,10 @@ func (s *Stream) Report(received, applied, confirmed change.LSN) error {
 
 // epoch is where Postgres counts time from.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func serverTime(microseconds uint64) time.Time {
+	return epoch.Add(time.Duration(microseconds) * time.Microsecond)
+}
 
 // Interrupt makes a Receive that waits return with an error, now and later.
 func (s *Stream) Interrupt() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) } // a closed connection is interrupted already

@@ -33,12 +33,13 @@ type Delivery struct {
 	Nudge chan struct{}
 	// Closing makes a seal go out at once, replay window or not.
 	Closing atomic.Bool
-	// Busy says that rows come in masses, so that larger batches matter more than a few milliseconds.
-	Busy atomic.Bool
 
 	pacer pacer
 	dead  dead
 }
+
+// Pressure says whether rows come in masses, and how far the stream is behind: then larger batches matter more than a few milliseconds.
+func (d *Delivery) Pressure(busy bool, lag time.Duration) { d.pacer.pressure(busy, lag) }
 
 // Run delivers until the context ends, or the session does: then the error is ErrLost or ErrFenced.
 func (d *Delivery) Run(ctx context.Context) error {
@@ -104,7 +105,7 @@ func (c *carrier) next(queue *lane.Queue, now time.Time) (chunk *lane.Chunk, wai
 		return nil, 0
 	}
 	if c.turn.IsZero() {
-		c.turn = c.pacer.reserve(now, c.Busy.Load())
+		c.turn = c.pacer.reserve(now)
 	}
 	if wait = c.turn.Sub(now); wait > 0 {
 		return nil, wait

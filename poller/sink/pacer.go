@@ -12,14 +12,19 @@ type pacer struct {
 	mu   sync.Mutex
 	next time.Time
 	rtt  time.Duration // of batches that are not full, smoothed
+	busy bool
+	lag  time.Duration // of the stream
 }
 
 // Batches that are not full keep a distance of half the time that one takes, within these bounds: a near and idle function gets up to 2,500 a
-// second, one that is far away is not slowed down by it, since its lanes bound it more. After a quiet moment partialBurst may go at once.
+// second, one that is far away is not slowed down by it, since its lanes bound it more. While the stream is behind, they may keep that part of its lag,
+// up to lagDistance: then what counts is how much a batch carries. After a quiet moment partialBurst may go at once.
 const (
 	leastDistance = 400 * time.Microsecond
 	busyDistance  = time.Millisecond // while rows come in masses
 	mostDistance  = 2 * time.Millisecond
+	lagShare      = 64
+	lagDistance   = 5 * time.Millisecond
 	partialBurst  = 8
 )
 
@@ -30,15 +35,22 @@ func (p *pacer) took(d time.Duration) {
 	p.rtt += (d - p.rtt) / 8
 }
 
+// pressure tells how the stream is.
+func (p *pacer) pressure(busy bool, lag time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy, p.lag = busy, lag
+}
+
 // reserve takes the next turn and returns when it is.
-func (p *pacer) reserve(now time.Time, busy bool) time.Time {
+func (p *pacer) reserve(now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	least := leastDistance
-	if busy {
+	if p.busy {
 		least = busyDistance
 	}
-	distance := min(max(p.rtt/2, least), mostDistance)
+	distance := max(min(max(p.rtt/2, least), mostDistance), min(p.lag/lagShare, lagDistance))
 	if earliest := now.Add(-partialBurst * distance); p.next.Before(earliest) {
 		p.next = earliest
 	}

@@ -8,9 +8,10 @@ import (
 func TestPacer_BurstThenPace(t *testing.T) {
 	for busy, distance := range map[bool]time.Duration{false: leastDistance, true: busyDistance} {
 		var p pacer
+		p.pressure(busy, 0)
 		now := time.Unix(1000, 0)
 		for i := range 40 {
-			wait := p.reserve(now, busy).Sub(now)
+			wait := p.reserve(now).Sub(now)
 			if want := time.Duration(i-partialBurst) * distance; wait != want {
 				t.Fatalf("busy %v: turn %d comes in %s, want %s", busy, i, wait, want)
 			}
@@ -22,7 +23,7 @@ func TestPacer_QuietStreamIsNotDelayed(t *testing.T) {
 	var p pacer
 	now := time.Unix(1000, 0)
 	for range 1000 {
-		if wait := p.reserve(now, false).Sub(now); wait > 0 {
+		if wait := p.reserve(now).Sub(now); wait > 0 {
 			t.Fatalf("delayed by %s", wait)
 		}
 		now = now.Add(leastDistance)
@@ -32,7 +33,7 @@ func TestPacer_QuietStreamIsNotDelayed(t *testing.T) {
 func TestPacer_SlowsDownWithTheAnswersWithinBounds(t *testing.T) {
 	var p pacer
 	now := time.Unix(1000, 0)
-	distance := func() time.Duration { return p.reserve(now, false).Sub(p.reserve(now, false)) * -1 }
+	distance := func() time.Duration { return p.reserve(now).Sub(p.reserve(now)) * -1 }
 	for range 100 {
 		p.took(2 * time.Millisecond)
 	}
@@ -50,5 +51,23 @@ func TestPacer_SlowsDownWithTheAnswersWithinBounds(t *testing.T) {
 	}
 	if got := distance(); got != leastDistance {
 		t.Errorf("a batch takes 0.2 ms, and they keep %s apart", got)
+	}
+}
+
+func TestPacer_WhatIsBehindTravelsInLargerBatches(t *testing.T) {
+	for lag, want := range map[time.Duration]time.Duration{
+		0:                      leastDistance,
+		10 * time.Millisecond:  leastDistance,
+		128 * time.Millisecond: 2 * time.Millisecond,
+		320 * time.Millisecond: lagDistance,
+		24 * time.Hour:         lagDistance,
+	} {
+		var p pacer
+		p.pressure(false, lag)
+		now := time.Unix(1000, 0)
+		first := p.reserve(now)
+		if got := p.reserve(now).Sub(first); got != want {
+			t.Errorf("%s behind: batches that are not full keep %s apart, want %s", lag, got, want)
+		}
 	}
 }
