@@ -2,6 +2,7 @@ package change_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,62 @@ func BenchmarkParseBatch(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRows, "ns/row")
+			perRow(b)
 		})
 	}
+}
+
+// The poller's side: rows that are JSON already become the messages of a batch.
+func BenchmarkAppendBatch(b *testing.B) {
+	fence := change.Fence{Sink: "freshet", Session: "9b1c", Lane: 3, Seq: 42, After: make([]uint64, 8), Seal: 0x16B3000}
+	batch := change.Batch{ID: "9b1c/3/42", Source: change.Source{System: "7421000000000000000", Timeline: 1, Database: "shop", Slot: "freshet"}, Fence: &fence}
+	frame := change.NewFrame(products, []string{"id"})
+	var tx change.Transaction
+	tx.Begin(771, 0x16B374D848, at)
+	body := []byte(nil)
+	write := func() {
+		var err error
+		if body, err = batch.AppendHead(body[:0]); err != nil {
+			b.Fatal(err)
+		}
+		for n := range uint32(benchRows) {
+			if n > 0 {
+				body = append(body, ',')
+			}
+			body = append(change.AppendOpen(body, change.Insert), mug...)
+			body = append(change.AppendChanges(body), "null"...)
+			body = frame.AppendClose(body, &tx, n)
+		}
+		body = change.AppendEnd(body)
+	}
+	write()
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		write()
+	}
+	perRow(b)
+}
+
+func BenchmarkAppendString(b *testing.B) {
+	for _, c := range []struct{ name, text string }{
+		{"short", "SKU-0000123456"},
+		{"long", strings.Repeat("a text without anything to escape. ", 30)},
+		{"quotes", `19" wide, "large"`},
+		{"lines", strings.Repeat("a text of some lines\n", 50)},
+		{"other", strings.Repeat("Größe: 5 µm, 価格は千円 ", 20)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			text, dst := []byte(c.text), make([]byte, 0, 4096)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				change.AppendString(dst, text)
+			}
+		})
+	}
+}
+
+func perRow(b *testing.B) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRows, "ns/row")
 }
