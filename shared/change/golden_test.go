@@ -157,6 +157,28 @@ func TestAppendString_EscapesAsPostgresDoes(t *testing.T) {
 	}
 }
 
+// Most bytes are looked at eight at a time; each is spelled as it is alone.
+func TestAppendString_SpellsAByteTheSameAnywhere(t *testing.T) {
+	alone := func(c byte) string {
+		text := change.AppendString(nil, []byte{c})
+		return string(text[1 : len(text)-1])
+	}
+	for _, filler := range []byte("a!\x1f\"\\\xff") {
+		for c := range 256 {
+			for at := range 19 {
+				text, want := bytes.Repeat([]byte{filler}, 19), `"`
+				text[at] = byte(c)
+				for _, b := range text {
+					want += alone(b)
+				}
+				if got := string(change.AppendString(nil, text)); got != want+`"` {
+					t.Fatalf("%q: got %s, want %s", text, got, want)
+				}
+			}
+		}
+	}
+}
+
 func TestMessage_AllocatesNothing(t *testing.T) {
 	var tx change.Transaction
 	tx.Begin(771, 0x16B374D848, at)

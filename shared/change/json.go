@@ -1,8 +1,10 @@
 package change
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"time"
 )
@@ -89,14 +91,22 @@ func AppendEnd(dst []byte) []byte { return append(dst, "]}"...) }
 func AppendString(dst, text []byte) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' {
+	for i := 0; i < len(text); {
+		if i+8 <= len(text) {
+			hits := special(binary.LittleEndian.Uint64(text[i:]))
+			if hits == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(hits) / 8
+		} else if c := text[i]; c >= ' ' && c != '"' && c != '\\' {
+			i++
 			continue
 		}
 		dst = append(dst, text[start:i]...)
-		dst = appendEscape(dst, c)
-		start = i + 1
+		dst = appendEscape(dst, text[i])
+		i++
+		start = i
 	}
 	dst = append(dst, text[start:]...)
 	return append(dst, '"')
