@@ -2,6 +2,7 @@ package row_test
 
 import (
 	"testing"
+	"time"
 
 	"freshet/poller/lane"
 	"freshet/poller/pgoutput"
@@ -74,6 +75,7 @@ func TestLayout_AllocatesNothingForARow(t *testing.T) {
 	for _, w := range widths(t) {
 		s := lane.NewSet(lane.Limits{Lanes: 1, BatchMessages: messages, BatchBytes: 1 << 20, BufferBytes: 1 << 22}, func(int, uint64) {})
 		var tx change.Transaction
+		tx.Begin(771, 0x16B374D848, time.Now())
 		var key []byte
 		batch := func() {
 			for i := range uint32(messages) {

@@ -33,13 +33,16 @@ func NewFrame(t Table, primaryKey []string) *Frame {
 type Transaction struct {
 	ID     uint32
 	Commit LSN
-	stamp  []byte
+	place  []byte // the timestamp and the position, up to the ordinal
+	end    []byte // the id and what closes the message
 }
 
-// Begin fills in t for a new transaction, keeping its buffer.
+// Begin fills in t for a new transaction, keeping its buffers.
 func (t *Transaction) Begin(id uint32, commit LSN, at time.Time) {
 	t.ID, t.Commit = id, commit
-	t.stamp = AppendTimestamp(t.stamp[:0], at)
+	t.place = append(AppendTimestamp(t.place[:0], at), `","position":"`...)
+	t.place = Position{Commit: commit}.appendCommit(t.place)
+	t.end = append(strconv.AppendUint(t.end[:0], uint64(id), 10), "}}"...)
 }
 
 // AppendTimestamp writes a time as metadata carries it: UTC, microseconds, "2026-01-01T10:00:00.123456Z".
@@ -60,12 +63,10 @@ func AppendChanges(dst []byte) []byte { return append(dst, `,"changes":`...) }
 // AppendClose ends a message with its metadata.
 func (f *Frame) AppendClose(dst []byte, t *Transaction, ordinal uint32) []byte {
 	dst = append(dst, f.head...)
-	dst = append(dst, t.stamp...)
-	dst = append(dst, `","position":"`...)
-	dst = Position{Commit: t.Commit, Ordinal: ordinal}.Append(dst)
+	dst = append(dst, t.place...)
+	dst = Position{Ordinal: ordinal}.appendOrdinal(dst)
 	dst = append(dst, f.tail...)
-	dst = strconv.AppendUint(dst, uint64(t.ID), 10)
-	return append(dst, "}}"...)
+	return append(dst, t.end...)
 }
 
 // AppendHead begins a batch up to the opening bracket of its messages, which follow joined by commas, then AppendEnd.

@@ -62,11 +62,13 @@ const PositionLen = 16 + 1 + 8
 func (p Position) String() string { return string(p.Append(nil)) }
 
 // Append adds the text form to dst.
-func (p Position) Append(dst []byte) []byte {
-	dst = appendHex(dst, uint64(p.Commit), 16)
-	dst = append(dst, '-')
-	return appendHex(dst, uint64(p.Ordinal), 8)
+func (p Position) Append(dst []byte) []byte { return p.appendOrdinal(p.appendCommit(dst)) }
+
+func (p Position) appendCommit(dst []byte) []byte {
+	return append(appendHex(dst, uint64(p.Commit), 16), '-')
 }
+
+func (p Position) appendOrdinal(dst []byte) []byte { return appendHex(dst, uint64(p.Ordinal), 8) }
 
 // ParsePosition reads what String writes, and nothing else.
 func ParsePosition(text string) (Position, error) {
