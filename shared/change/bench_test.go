@@ -12,8 +12,11 @@ import (
 // benchRows is how many messages the batches of the benchmarks have: as many as the poller puts into one by default.
 const benchRows = 1000
 
-// benchBody is a batch as the poller writes it, with rows as local/bench has them, of the given tables in turn.
-func benchBody(tables ...string) []byte {
+// benchBody is a batch as the poller writes it, with rows as local/bench has them, of the given tables in turn, all of one transaction.
+func benchBody(tables ...string) []byte { return benchBodyOf(benchRows, benchRows, tables...) }
+
+// benchBodyOf has that many rows, and as many in each transaction.
+func benchBodyOf(rows, each int, tables ...string) []byte {
 	fence := change.Fence{Sink: "freshet", Session: "9b1c", Lane: 3, Seq: 42, After: make([]uint64, 8), Seal: 0x16B3000}
 	b := change.Batch{ID: "9b1c/3/42", Source: change.Source{System: "7421000000000000000", Timeline: 1, Database: "shop", Slot: "freshet"}, Fence: &fence}
 	body, err := b.AppendHead(nil)
@@ -25,10 +28,12 @@ func benchBody(tables ...string) []byte {
 		frames = append(frames, change.NewFrame(change.Table{Schema: "public", Name: table}, []string{"id"}))
 	}
 	var tx change.Transaction
-	tx.Begin(771, 0x16B374D848, at)
-	for n := 1; n <= benchRows; n++ {
+	for n := 1; n <= rows; n++ {
 		if n > 1 {
 			body = append(body, ',')
+		}
+		if (n-1)%each == 0 {
+			tx.Begin(uint32(771+n), change.LSN(0x16B374D848+n*0x100), at.Add(time.Duration(n)*time.Millisecond))
 		}
 		body = change.AppendOpen(body, change.Insert)
 		body = fmt.Appendf(body, `{"id":%d,"sku":"SKU-%010d","name":"Product number %d","price":%.2f,"stock":%d,"active":%v,"weight":%v,"created_at":%q,"note":`,
@@ -46,26 +51,32 @@ func benchBody(tables ...string) []byte {
 
 func BenchmarkParseBatch(b *testing.B) {
 	var reused change.Batch
+	into := func(body []byte) error { return change.ParseBatchInto(&reused, body) }
+	one := benchBody("items")
 	for _, c := range []struct {
-		name   string
-		tables []string
-		parse  func(body []byte) error
+		name  string
+		rows  int
+		body  []byte
+		parse func(body []byte) error
 	}{
-		{"gjson", []string{"items"}, func(body []byte) error { _, err := reference(body); return err }},
-		{"ours", []string{"items"}, func(body []byte) error { _, err := change.ParseBatch(body); return err }},
-		{"into", []string{"items"}, func(body []byte) error { return change.ParseBatchInto(&reused, body) }},
-		{"tables", []string{"items", "orders", "order_lines"}, func(body []byte) error { return change.ParseBatchInto(&reused, body) }},
+		{"gjson", benchRows, one, func(body []byte) error { _, err := reference(body); return err }},
+		{"ours", benchRows, one, func(body []byte) error { _, err := change.ParseBatch(body); return err }},
+		{"into", benchRows, one, into},
+		{"tables=3", benchRows, benchBody("items", "orders", "order_lines"), into},
+		{"tables=12", benchRows, benchBody("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"), into},
+		{"transactions", benchRows, benchBodyOf(benchRows, 1, "items"), into},
+		{"rows=1", 1, benchBodyOf(1, 1, "items"), into},
+		{"rows=10", 10, benchBodyOf(10, 10, "items"), into},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			body := benchBody(c.tables...)
-			b.SetBytes(int64(len(body)))
+			b.SetBytes(int64(len(c.body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := c.parse(body); err != nil {
+				if err := c.parse(c.body); err != nil {
 					b.Fatal(err)
 				}
 			}
-			perRow(b)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*c.rows), "ns/row")
 		})
 	}
 }
@@ -99,7 +110,7 @@ func BenchmarkAppendBatch(b *testing.B) {
 	for b.Loop() {
 		write()
 	}
-	perRow(b)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchRows), "ns/row")
 }
 
 func BenchmarkAppendString(b *testing.B) {
@@ -119,8 +130,4 @@ func BenchmarkAppendString(b *testing.B) {
 			}
 		})
 	}
-}
-
-func perRow(b *testing.B) {
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRows, "ns/row")
 }
