@@ -179,6 +179,18 @@ func TestAppendString_SpellsAByteTheSameAnywhere(t *testing.T) {
 	}
 }
 
+func TestAppendTimestamp(t *testing.T) {
+	zones := []*time.Location{time.UTC, time.FixedZone("", -5*3600-1800)}
+	for i, ns := range []int64{0, 1, 999, 1000, 123_456_789, 999_999_999, 100_000_000, 10_000} {
+		for _, year := range []int{1, 999, 1969, 1970, 2000, 2026, 9999, 10_000, 294_276} {
+			at := time.Date(year, time.Month(1+i), 28, 23, 59, 59-i, int(ns), zones[i%2])
+			if got, want := string(change.AppendTimestamp([]byte("x"), at)), "x"+at.UTC().Format("2006-01-02T15:04:05.000000Z"); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	}
+}
+
 func TestMessage_AllocatesNothing(t *testing.T) {
 	var tx change.Transaction
 	tx.Begin(771, 0x16B374D848, at)

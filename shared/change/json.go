@@ -47,7 +47,13 @@ func (t *Transaction) Begin(id uint32, commit LSN, at time.Time) {
 
 // AppendTimestamp writes a time as metadata carries it: UTC, microseconds, "2026-01-01T10:00:00.123456Z".
 func AppendTimestamp(dst []byte, at time.Time) []byte {
-	return at.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
+	dst = at.UTC().AppendFormat(dst, time.RFC3339) // which package time writes much faster than any other layout
+	dst[len(dst)-1] = '.'                          // was Z
+	micros := at.Nanosecond() / 1000
+	for place := 100_000; place > 0; place /= 10 {
+		dst = append(dst, byte('0'+micros/place%10))
+	}
+	return append(dst, 'Z')
 }
 
 // AppendOpen begins a message. The caller appends the record next (a JSON object, or null), then AppendChanges.
