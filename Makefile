@@ -7,6 +7,7 @@ SHELL := /bin/bash
 RATE     ?= 200
 FUZZTIME ?= 20s
 MINUTES  ?= 5
+COUNT    ?= 1
 
 # Where make run says its servers are; without it load, psql and redis go to make up, the last two inside its containers.
 RUNNING := bin/running.env
@@ -17,16 +18,21 @@ COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 NOTTY   := $(shell [ -t 0 ] || echo -T)
 SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop; if [ -f $(RUNNING) ]; then . ./$(RUNNING); fi
 
-.PHONY: help run test build unit e2e soak fuzz bench bench-idle lint fmt generate up down logs load psql redis images clean servers
+# The packages whose tests have a function with such a name.
+WITH = $$(grep -rlE --include='*_test.go' '^func $(1)' . | xargs -n1 dirname | sort -u)
+
+.PHONY: help run test build unit e2e soak fuzz bench bench-idle bench-micro lint fmt generate up down logs load psql redis images clean servers
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the whole thing on this machine: servers, shop, function, poller (RATE=200)
 	@go build -o bin/run ./local/stack/cmd/run
 	@exec bin/run -rate $(RATE) -running $(RUNNING)
 
 test: servers lint ## Run everything CI runs; it installs the servers it needs
+	@echo 'what may allocate nothing; not all of it can be told under the race detector'
+	FRESHET_REQUIRE_SERVERS=1 go test -run Allocates $(call WITH,Test.*Allocates)
 	FRESHET_REQUIRE_SERVERS=1 go test -race -timeout 20m ./...
 
 build: ## Build both programs into bin/
@@ -55,6 +61,9 @@ bench: servers ## Measure all that local/bench/RESULTS.md has, but for the hour 
 
 bench-idle: servers ## Measure what both programs use while there is nothing to do (an hour)
 	go run ./local/bench/cmd/bench -what idle
+
+bench-micro: servers ## Measure decoder, renderer, batches, rules and store, COUNT times (1), as benchstat reads it
+	@FRESHET_REQUIRE_SERVERS=1 go test -run '^$$' -bench . -benchmem -count $(COUNT) $(call WITH,Benchmark)
 
 lint: ## Check format, vet, staticcheck, and that generated files are fresh
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi

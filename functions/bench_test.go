@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"freshet/functions"
 	"freshet/functions/effect"
 	"freshet/functions/redisstore"
 	"freshet/functions/rules"
+	"freshet/local/race"
 	"freshet/local/redistest"
 	"freshet/shared/change"
 	"freshet/shared/exchange"
@@ -23,9 +24,9 @@ import (
 // rows is how many messages the batches of the benchmarks have.
 const rows = 1000
 
-// body is a batch of rows as a poller sends it.
-func body() []byte {
-	b := bytes.NewBufferString(`{"messages":[`)
+// body is a batch of rows as a poller sends it, with more members before the messages.
+func body(more string) []byte {
+	b := bytes.NewBufferString("{" + more + `"messages":[`)
 	for i := range rows {
 		if i > 0 {
 			b.WriteByte(',')
@@ -43,107 +44,99 @@ type nowhere struct{ functions.Store }
 func (nowhere) Apply(context.Context, *effect.Batch) (bool, error) { return false, nil }
 func (nowhere) Check(context.Context, string) problem.List         { return nil }
 
-func benchmark(b *testing.B, store functions.Store, edit func(*functions.Config)) (*functions.Handler, functions.Config) {
-	c := settings("redis://localhost")
-	edit(&c)
-	compiled, err := rules.Compile(c.Rules)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	return functions.NewHandler(compiled, store), c
-}
-
 func perRow(b *testing.B) {
 	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
 }
 
-func BenchmarkHandler_Apply(b *testing.B) {
-	for _, value := range []string{
-		"record", "record.name", `record.{name,price,"stock":inventory_count}`,
-		`{"name":"record.name","price":"record.price","stock":"record.inventory_count"}`, `{"name":"record.name","price":"record.price","stock.count":"record.inventory_count.@this"}`,
-	} {
-		b.Run(value, func(b *testing.B) {
-			h, _ := benchmark(b, nowhere{}, func(c *functions.Config) { c.Value = value })
-			batch, err := change.ParseBatch(body())
-			if err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			perRow(b)
-		})
-	}
-}
+var posters = map[string]func(testing.TB) *poster{"nowhere": newPoster, "Redis": newFencedPoster}
 
-// Rules that do all they can, beside the default one.
-func BenchmarkHandler_Rules(b *testing.B) {
-	for name, edit := range map[string]func(*functions.Config){
-		"key":    func(c *functions.Config) { c.Key = "p:{record.inventory_count}" },
-		"filter": func(c *functions.Config) { c.Filter = `[{"path":"record.price","op":">=","value":9.9}]` },
-		"expiry": func(c *functions.Config) { c.ExpireMS, c.ExpireJitter = "3600000", "10" },
-		"two": func(c *functions.Config) {
-			c.Rules.Rules = `[{"table":"*","key":"a:{primary_key}"},{"table":"*","key":"b:{record.inventory_count}"}]`
-		},
-	} {
+// BenchmarkServer is a whole request, without the store and with it.
+func BenchmarkServer(b *testing.B) {
+	for name, with := range posters {
 		b.Run(name, func(b *testing.B) {
-			h, _ := benchmark(b, nowhere{}, edit)
-			batch, err := change.ParseBatch(body())
-			if err != nil {
-				b.Fatal(err)
-			}
+			p := with(b)
+			p.post(b)
+			b.SetBytes(int64(len(p.text)))
+			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
-					b.Fatal(err)
-				}
+				p.post(b)
 			}
 			perRow(b)
 		})
 	}
 }
 
-func BenchmarkServer_Batch(b *testing.B) {
-	h, c := benchmark(b, nowhere{}, func(*functions.Config) {})
-	server := functions.NewServer(h, c, slog.New(slog.DiscardHandler))
-	text := body()
-	for b.Loop() {
-		w := httptest.NewRecorder()
-		server.ServeHTTP(w, httptest.NewRequest(http.MethodPost, exchange.RouteBatches, bytes.NewReader(text)))
-		if w.Code != http.StatusOK {
-			text, _ := io.ReadAll(w.Body)
-			b.Fatalf("%d %s", w.Code, text)
+// What a request allocates does not grow with its messages.
+func TestServer_AllocatesNothingForAMessage(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector has sync.Pool forget at random")
+	}
+	const most = rows / 10
+	for name, with := range posters {
+		p := with(t)
+		p.post(t)
+		if n := testing.AllocsPerRun(10, func() { p.post(t) }); n > most {
+			t.Errorf("%s: %v allocations for a batch of %d messages, want at most %d", name, n, rows, most)
 		}
 	}
-	perRow(b)
 }
 
-func BenchmarkStore_Apply(b *testing.B) {
-	h, batch := opened(b)
-	for b.Loop() {
-		batch.Fence.Seq++
-		if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
-			b.Fatal(err)
-		}
+// poster posts the same batch again and again, as the next of its lane when it has a fence.
+type poster struct {
+	server http.Handler
+	text   []byte
+	seq    []byte // the part of text that numbers the batch
+	posted int
+}
+
+// newPoster posts to a store that does nothing.
+func newPoster(t testing.TB) *poster { return posterTo(t, nowhere{}) }
+
+func posterTo(t testing.TB, store functions.Store) *poster {
+	return &poster{server: functions.NewServer(handler(t, store), settings(""), slog.New(slog.DiscardHandler)), text: body("")}
+}
+
+// newFencedPoster posts to a Redis.
+func newFencedPoster(t testing.TB) *poster {
+	const blank = "          " // JSON allows it before a number
+	p := posterTo(t, opened(t))
+	p.text = body(`"fence":{"session":"s","lane":0,"seq":` + blank + `,"after":[0],"through":"000000000016B374-00000000","seal":"0/16B374"},`)
+	at := bytes.Index(p.text, []byte(blank))
+	p.seq = p.text[at : at+len(blank)]
+	return p
+}
+
+func (p *poster) post(t testing.TB) {
+	p.posted++
+	for i, n := len(p.seq)-1, p.posted; i >= 0 && n > 0; i, n = i-1, n/10 {
+		p.seq[i] = byte('0' + n%10)
 	}
-	perRow(b)
+	w := httptest.NewRecorder()
+	p.server.ServeHTTP(w, httptest.NewRequest(http.MethodPost, exchange.RouteBatches, bytes.NewReader(p.text)))
+	if !strings.HasPrefix(w.Body.String(), `{"written":1000,`) {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
 }
 
 // Comparing must not take longer than writing.
 func BenchmarkStore_Verify(b *testing.B) {
 	for _, there := range []bool{true, false} {
 		b.Run(map[bool]string{true: "match", false: "missing"}[there], func(b *testing.B) {
-			h, batch := opened(b)
+			h := handler(b, opened(b))
+			batch, err := change.ParseBatch(body(""))
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch.Fence = &change.Fence{Session: "s"}
 			if there {
 				batch.Fence.Seq++
-				if _, err := h.Apply(context.Background(), batch, functions.Manner{}); err != nil {
+				if _, err := h.Apply(b.Context(), batch, functions.Manner{}); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportAllocs()
 			for b.Loop() {
-				c, err := h.Verify(context.Background(), batch, functions.Manner{})
+				c, err := h.Verify(b.Context(), batch, functions.Manner{})
 				if err != nil || (c.Match == rows) != there {
 					b.Fatalf("%+v %v", c, err)
 				}
@@ -153,23 +146,25 @@ func BenchmarkStore_Verify(b *testing.B) {
 	}
 }
 
-// opened is a session over a Redis, and a batch of its lane 0.
-func opened(b *testing.B) (*functions.Handler, change.Batch) {
-	r := redistest.New(b)
-	store, err := redisstore.New(settings(r.URL).Redis)
+// opened is a session over a Redis, with one lane.
+func opened(t testing.TB) functions.Store {
+	store, err := redisstore.New(settings(redistest.New(t).URL).Redis)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.Cleanup(func() { store.Close() })
-	h, _ := benchmark(b, store, func(*functions.Config) {})
+	t.Cleanup(func() { store.Close() })
 	ask := exchange.OpenRequest{Session: "s", Lanes: 1, Source: change.Source{System: "1", Database: "d"}}
-	if _, err := h.Open(context.Background(), ask); err != nil {
-		b.Fatal(err)
+	if _, err := handler(t, store).Open(t.Context(), ask); err != nil {
+		t.Fatal(err)
 	}
-	batch, err := change.ParseBatch(body())
+	return store
+}
+
+// handler has the default rules.
+func handler(t testing.TB, store functions.Store) *functions.Handler {
+	compiled, err := rules.Compile(settings("redis://localhost").Rules)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	batch.Fence = &change.Fence{Session: "s"}
-	return h, batch
+	return functions.NewHandler(compiled, store)
 }

@@ -40,16 +40,16 @@ type Batch struct {
 	// Overtaken counts the effects that a later message of the batch made void.
 	Overtaken int
 
-	at      map[string]int32 // key -> index in Writes
-	keys    []byte           // the bytes of all keys, so that a key costs no allocation of its own
-	message int32            // whose effects are being gathered
-	unfit   *problem.Error   // why not all of them were taken in
+	at      index
+	keys    []byte         // the bytes of all keys, so that a key costs no allocation of its own
+	message int32          // whose effects are being gathered
+	unfit   *problem.Error // why not all of them were taken in
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Writes) // values point into a request's body, which must not be kept alive
-	clear(b.at)
+	clear(b.at.places)
 	clear(b.Letters)
 	*b = Batch{Clears: b.Clears[:0], Writes: b.Writes[:0], Letters: b.Letters[:0], Limits: b.Limits, at: b.at, keys: b.keys[:0]}
 }
@@ -94,15 +94,16 @@ func (b *Batch) put(key []byte, w Write) {
 		return
 	}
 	w.From = b.message
-	if i, known := b.at[string(key)]; known {
-		was := &b.Writes[i]
+	at := b.at.place(key, b.Writes)
+	if *at > 0 {
+		was := &b.Writes[*at-1]
 		b.overtake(was)
 		*was = was.then(w)
 		return
 	}
 	w.Key = b.keep(key)
-	b.index(w.Key, len(b.Writes))
 	b.Writes = append(b.Writes, w)
+	*at = int32(len(b.Writes))
 }
 
 // then is what is left of w when next follows for the same key. What is written only when the key is there follows the write before it, which
@@ -122,13 +123,6 @@ func (w Write) then(next Write) Write {
 	return next
 }
 
-func (b *Batch) index(key string, i int) {
-	if b.at == nil {
-		b.at = make(map[string]int32)
-	}
-	b.at[key] = int32(i)
-}
-
 // keep copies key behind the others. When the buffer grows, earlier keys stay where they were.
 func (b *Batch) keep(key []byte) string {
 	start := len(b.keys)
@@ -139,17 +133,16 @@ func (b *Batch) keep(key []byte) string {
 // Clear removes every key that begins with prefix, and what the batch did to such keys so far.
 func (b *Batch) Clear(prefix string) {
 	kept := b.Writes[:0]
-	clear(b.at)
 	for _, w := range b.Writes {
 		if strings.HasPrefix(w.Key, prefix) {
 			b.overtake(&w)
 			continue
 		}
-		b.index(w.Key, len(kept))
 		kept = append(kept, w)
 	}
 	clear(b.Writes[len(kept):])
 	b.Writes = kept
+	b.at.fill(kept)
 	b.Clears = append(b.Clears, prefix)
 }
 

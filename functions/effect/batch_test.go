@@ -27,6 +27,30 @@ func TestBatch_TheLastWriteOfAKeyWins(t *testing.T) {
 	}
 }
 
+func TestBatch_FindsEachOfManyKeys(t *testing.T) {
+	var b effect.Batch
+	for range 2 {
+		b.Reset()
+		for _, value := range []string{"1", "2"} {
+			for i := range 5000 {
+				b.Set(fmt.Appendf(nil, "%c:%d", 'a'+i%2, i), value, 0)
+			}
+		}
+		b.Clear("a:")
+		for i := range 5000 {
+			b.Delete(fmt.Appendf(nil, "b:%d", i))
+		}
+		if len(b.Writes) != 5000 || b.Overtaken != 5000+2500+2500 {
+			t.Fatalf("%d writes, %d overtaken", len(b.Writes), b.Overtaken)
+		}
+		for i, w := range b.Writes {
+			if odd := i < 2500; !w.Delete || odd && w.Key != fmt.Sprintf("b:%d", 2*i+1) {
+				t.Fatalf("write %d is %+v", i, w)
+			}
+		}
+	}
+}
+
 func TestBatch_ClearForgetsWhatCameBeforeAndKeepsWhatComesAfter(t *testing.T) {
 	var b effect.Batch
 	b.Set([]byte("orders:1"), "old", 0)

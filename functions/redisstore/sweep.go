@@ -69,7 +69,11 @@ func (s *Store) clearFenced(ctx context.Context, f *fence, prefixes []string) (d
 			return duplicate, err
 		}
 	}
-	if run, err := s.runID(ctx); err != nil || run != at.Run {
+	run, err := s.runID(ctx)
+	if err != nil {
+		return false, s.trouble(err)
+	}
+	if run != at.Run {
 		return false, &problem.Error{What: "Redis has been restarted or replaced while a table was truncated", Why: "keys may have been missed", Fix: "nothing to do: it is truncated again", Transient: true}
 	}
 	return false, nil

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"freshet/local/race"
 	"freshet/local/stack"
 )
 
@@ -18,7 +19,7 @@ var soaking = os.Getenv(envSoak) == "1"
 
 // leanPrograms are built without the race detector, which multiplies the memory that a program needs.
 var leanPrograms = sync.OnceValues(func() (stack.Binaries, error) {
-	if !raceDetector {
+	if !race.Enabled {
 		return world.programs()
 	}
 	dir := filepath.Join(world.dir, "lean")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"freshet/local/race"
 	"freshet/local/server"
 	"freshet/local/stack"
 )
@@ -43,7 +44,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	world.dir = dir
 	world.programs = sync.OnceValues(func() (stack.Binaries, error) {
-		return stack.Build(context.Background(), dir, raceDetector)
+		return stack.Build(context.Background(), dir, race.Enabled)
 	})
 	world.failed = startServers(context.Background())
 	code := m.Run()

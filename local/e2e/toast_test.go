@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"freshet/local/e2e"
+	"freshet/local/race"
 )
 
 // archive has large values of every type that may be left out of an update, stored as they are so that they stay large. of tells which
@@ -117,7 +118,7 @@ func TestToastWithThePollerKilledBetween(t *testing.T) {
 
 // Rows with large values that are asked for again in great number must not fill the poller's memory.
 func TestToastInGreatNumberKeepsMemorySmall(t *testing.T) {
-	if raceDetector || !soaking {
+	if race.Enabled || !soaking {
 		t.Skip("memory is measured without the race detector, with FRESHET_SOAK=1")
 	}
 	r := newRig(t, "archive", archive)

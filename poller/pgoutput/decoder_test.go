@@ -2,7 +2,6 @@ package pgoutput_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -238,16 +237,6 @@ func TestDecode_RefusesEveryPrefix(t *testing.T) {
 	}
 }
 
-func TestDecode_AllocatesNothingForARow(t *testing.T) {
-	d := opened(t)
-	update := raw('U', uint32(16385), 'O', row("42", "Cup"), 'N', row("43", "Mug"))
-	for _, data := range [][]byte{insert, update} {
-		if n := testing.AllocsPerRun(100, func() { decode(t, d, data) }); n != 0 {
-			t.Errorf("%q: %v allocations", data[:1], n)
-		}
-	}
-}
-
 func FuzzDecode(f *testing.F) {
 	for _, data := range [][]byte{begin, commit, products, insert, logical, raw('U', uint32(16385), 'O', row("42", nil), 'N', row("43", '?')),
 		raw('T', uint32(1), byte(0), uint32(16385)), raw('Y', uint32(1), "public", "mood"), raw('D', uint32(16385), 'K', row("1", nil))} {
@@ -275,26 +264,4 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("two transactions at once")
 		}
 	})
-}
-
-func BenchmarkDecode(b *testing.B) {
-	d := pgoutput.New()
-	columns, values := []byte(nil), []any(nil)
-	for i := range 10 {
-		columns = append(columns, raw(0, fmt.Sprintf("column_%d", i), uint32(25), ^uint32(0))...)
-		values = append(values, "ten bytes.")
-	}
-	wide := raw('I', uint32(1), 'N', row(values...))
-	for _, data := range [][]byte{begin, raw('R', uint32(1), "public", "wide", 'd', uint16(10), columns)} {
-		if _, err := d.Decode(data); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.SetBytes(int64(len(wide)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := d.Decode(wide); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

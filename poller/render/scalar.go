@@ -1,8 +1,6 @@
 package render
 
 import (
-	"bytes"
-
 	"github.com/tidwall/gjson"
 
 	"freshet/shared/change"
@@ -78,34 +76,35 @@ func (t *Type) appendJSON(dst, text []byte) ([]byte, bool) {
 
 // appendTimestamp makes 2026-01-01T10:00:00.5 of 2026-01-01 10:00:00.5, and keeps a trailing " BC".
 func appendTimestamp(dst, text []byte) ([]byte, bool) {
-	date, clock, era, ok := splitTimestamp(text)
-	if !ok || !all(clock, isClock) {
+	date, clock, ok := splitTimestamp(text)
+	if !ok || !isEra(text[clock:]) {
 		return timeless(dst, text)
 	}
-	return endTimestamp(dst, date, clock, "", era), true
+	return endTimestamp(dst, text, date, clock, ""), true
 }
 
 // appendTimestampTZ also completes the offset: +00 becomes +00:00. Postgres writes hours alone where it can, to_json never does.
 func appendTimestampTZ(dst, text []byte) ([]byte, bool) {
-	date, clock, era, ok := splitTimestamp(text)
-	sign := bytes.LastIndexAny(clock, "+-")
-	if !ok || sign < 0 || !all(clock[:sign], isClock) || !all(clock[sign+1:], isClock) {
+	date, clock, ok := splitTimestamp(text)
+	if !ok || clock == len(text) || text[clock] != '+' && text[clock] != '-' {
+		return timeless(dst, text)
+	}
+	offset := clockEnd(text, clock+1)
+	if !isEra(text[offset:]) {
 		return timeless(dst, text)
 	}
 	minutes := ""
-	if len(clock)-sign == len("+00") {
+	if offset-clock == len("+00") {
 		minutes = ":00"
 	}
-	return endTimestamp(dst, date, clock, minutes, era), true
+	return endTimestamp(dst, text, date, offset, minutes), true
 }
 
-func endTimestamp(dst, date, clock []byte, minutes string, era []byte) []byte {
-	dst = append(dst, '"')
-	dst = append(dst, date...)
-	dst = append(dst, 'T')
-	dst = append(dst, clock...)
-	dst = append(dst, minutes...)
-	dst = append(dst, era...)
+// endTimestamp puts a T where the date ends, and minutes before the era.
+func endTimestamp(dst, text []byte, date, era int, minutes string) []byte {
+	dst = append(append(dst, '"'), text[:era]...)
+	dst[len(dst)-era+date] = 'T'
+	dst = append(append(dst, minutes...), text[era:]...)
 	return append(dst, '"')
 }
 
@@ -115,28 +114,24 @@ func timeless(dst, text []byte) ([]byte, bool) {
 	return change.AppendString(dst, text), ok
 }
 
-// splitTimestamp takes "0044-03-15 12:00:00+00 BC" apart; era is " BC" or empty.
-func splitTimestamp(text []byte) (date, clock, era []byte, ok bool) {
-	space := bytes.IndexByte(text, ' ')
-	if space < 0 {
-		return nil, nil, nil, false
+// splitTimestamp finds the ends of date and clock in "0044-03-15 12:00:00+00 BC".
+func splitTimestamp(text []byte) (date, clock int, ok bool) {
+	for date < len(text) && (isDigit(text[date]) || text[date] == '-') {
+		date++
 	}
-	date, clock = text[:space], text[space+1:]
-	if end := len(clock) - len(" BC"); end >= 0 && string(clock[end:]) == " BC" {
-		clock, era = clock[:end], clock[end:]
+	if date == len(text) || text[date] != ' ' || !isDigit(text[0]) {
+		return 0, 0, false
 	}
-	ok = len(date) > 0 && len(clock) > 0 && isDigit(date[0]) && isDigit(clock[0]) && all(date, isDate)
-	return date, clock, era, ok
+	clock = clockEnd(text, date+1)
+	return date, clock, clock > date+1 && isDigit(text[date+1])
 }
 
-func isDate(c byte) bool  { return isDigit(c) || c == '-' }
-func isClock(c byte) bool { return isDigit(c) || c == ':' || c == '.' }
-
-func all(text []byte, is func(byte) bool) bool {
-	for _, c := range text {
-		if !is(c) {
-			return false
-		}
+// clockEnd returns where the digits, colons and dots that begin at i end.
+func clockEnd(text []byte, i int) int {
+	for i < len(text) && (text[i] >= '0' && text[i] <= ':' || text[i] == '.') {
+		i++
 	}
-	return true
+	return i
 }
+
+func isEra(text []byte) bool { return len(text) == 0 || string(text) == " BC" }

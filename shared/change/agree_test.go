@@ -148,6 +148,29 @@ func TestParseBatch_AgreesOnMetadataOfOneSpelling(t *testing.T) {
 	}
 }
 
+// A message is not read in full either when it is spelled like one before it.
+func TestParseBatch_AgreesOnMessagesOfOneSpelling(t *testing.T) {
+	const spelled = `{"action":"insert","record":{"id":A, "tags":B},"changes":C,"metadata":M}`
+	type parts [4]string
+	plain := parts{`1`, `"a"`, `null`, `{"table_name":"t"}`}
+	others := append([]string{`1,"id":2`, `1},"record":{"id":2`, `null,"x":1`, `null,"action":"delete"`, `null,"metadata":{"table_name":"u"}`, `null,"changes":{}`, `null,"record":{"id":3}`, `{"table_name":"u"},"x":1`, `{"table_name":"t"} `, `{"id":0}`, `[{"id":[1]}]`}, oddValues...)
+	dirty := used(t)
+	for _, first := range []parts{plain, {`null`, `[]`, `{"id":3}`, plain[3]}, {`{"a":[1]}`, `1 `, ` null`, `{"table_schema":"s","table_name":"t","commit_timestamp":"","position":"00000016B374D848-00000001","primary_key":[],"transaction_id":1}`}} {
+		for place := range plain {
+			for _, value := range others {
+				second := first
+				second[place] = value
+				var messages []string
+				for _, p := range []parts{first, second, first, plain, second} {
+					messages = append(messages, strings.NewReplacer("A", p[0], "B", p[1], "C", p[2], "M", p[3]).Replace(spelled))
+				}
+				agree(t, []byte(`{"messages":[`+strings.Join(messages, ",")+`]}`), dirty)
+				agree(t, []byte(`{"messages":[`+strings.Join(messages[:2], ",")), dirty)
+			}
+		}
+	}
+}
+
 // TestParseBatch_AgreesOnDamage cuts a body short everywhere, and puts, replaces and leaves out bytes everywhere.
 func TestParseBatch_AgreesOnDamage(t *testing.T) {
 	body, err := (&change.Batch{ID: "x"}).AppendHead(nil)
@@ -174,6 +197,7 @@ func TestParseBatch_AgreesOnDamage(t *testing.T) {
 }
 
 func TestParseBatch_AgreesOnDepth(t *testing.T) {
+	like := `{"messages":[` + strings.Repeat(`{"action":"read","record":{"a":1},"changes":null,"metadata":{"table_name":"t"}},`, 4)
 	dirty := used(t)
 	for _, c := range []struct{ open, opening, closing, end string }{
 		{``, `[`, `]`, ``},
@@ -182,6 +206,9 @@ func TestParseBatch_AgreesOnDepth(t *testing.T) {
 		{`{"messages":[{"action":"read","record":{"a":`, `[`, `]`, `},"metadata":{"table_name":"t"}}]}`},
 		{`{"messages":[{"action":"read","record":`, `{"a":`, `}`, `,"metadata":{"table_name":"t"}}]}`},
 		{`{"messages":[{"action":"read","record":{},"metadata":{"table_name":"t","x":`, `[{"a":`, `}]`, `}}]}`},
+		{like + `{"action":"read","record":{"a":`, `[`, `]`, `},"changes":null,"metadata":{"table_name":"t"}}]}`},
+		{like + `{"action":"read","record":{"a":1},"changes":{"a":`, `{"a":`, `}`, `},"metadata":{"table_name":"t"}}]}`},
+		{like + `{"action":"read","record":{"a":1},"changes":null,"metadata":{"table_name":"t","x":`, `[`, `]`, `}}]}`},
 	} {
 		around := strings.Count(c.open, "[") + strings.Count(c.open, "{") - strings.Count(c.open, "]") - strings.Count(c.open, "}")
 		each := strings.Count(c.opening, "[") + strings.Count(c.opening, "{")

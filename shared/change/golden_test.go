@@ -157,6 +157,40 @@ func TestAppendString_EscapesAsPostgresDoes(t *testing.T) {
 	}
 }
 
+// Most bytes are looked at eight at a time; each is spelled as it is alone.
+func TestAppendString_SpellsAByteTheSameAnywhere(t *testing.T) {
+	alone := func(c byte) string {
+		text := change.AppendString(nil, []byte{c})
+		return string(text[1 : len(text)-1])
+	}
+	for _, filler := range []byte("a!\x1f\"\\\xff") {
+		for c := range 256 {
+			for at := range 19 {
+				text, want := bytes.Repeat([]byte{filler}, 19), `"`
+				text[at] = byte(c)
+				for _, b := range text {
+					want += alone(b)
+				}
+				if got := string(change.AppendString(nil, text)); got != want+`"` {
+					t.Fatalf("%q: got %s, want %s", text, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestAppendTimestamp(t *testing.T) {
+	zones := []*time.Location{time.UTC, time.FixedZone("", -5*3600-1800)}
+	for i, ns := range []int64{0, 1, 999, 1000, 123_456_789, 999_999_999, 100_000_000, 10_000} {
+		for _, year := range []int{1, 999, 1969, 1970, 2000, 2026, 9999, 10_000, 294_276} {
+			at := time.Date(year, time.Month(1+i), 28, 23, 59, 59-i, int(ns), zones[i%2])
+			if got, want := string(change.AppendTimestamp([]byte("x"), at)), "x"+at.UTC().Format("2006-01-02T15:04:05.000000Z"); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	}
+}
+
 func TestMessage_AllocatesNothing(t *testing.T) {
 	var tx change.Transaction
 	tx.Begin(771, 0x16B374D848, at)

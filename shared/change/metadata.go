@@ -65,12 +65,14 @@ func transactionID(raw string) uint32 { return uint32(gjson.Parse(raw).Uint()) }
 type span struct{ from, to int }
 
 // pattern is metadata that was read before, cut where its neighbours differ: the messages of a batch are of few tables and spelled by one
-// writer. Metadata with the same bytes around another timestamp, position and transaction means the same but for these three.
+// writer. Metadata with the same bytes around another timestamp, position and transaction means the same but for these three; of the same
+// transaction, even these are the same bytes but for the last digits of the position.
 type pattern struct {
 	head   string // up to the timestamp, with its opening quote
 	middle string // from behind the timestamp to the position, with its opening quote
 	tail   string // from behind the position, with its closing quote, to the transaction
 	Metadata
+	begin, end string // of the last that was read: what stands before and behind the ordinal
 }
 
 // learn makes p the pattern of metadata that was read in full, unless its parts have another order than the poller's, or another type.
@@ -79,14 +81,14 @@ func (p *pattern) learn(text string, all, stamp, position, transaction span, m *
 	if !ordered || text[stamp.from] != '"' || text[position.from] != '"' {
 		return
 	}
-	p.head = text[all.from : stamp.from+1]
-	p.middle = text[stamp.to : position.from+1]
-	p.tail = text[position.to-1 : transaction.from]
-	p.Metadata = *m
+	*p = pattern{head: text[all.from : stamp.from+1], middle: text[stamp.to : position.from+1], tail: text[position.to-1 : transaction.from], Metadata: *m}
 }
 
 // read reads the metadata at i into m, if it is spelled like the pattern, and returns where it ends; else 0.
 func (p *pattern) read(body []byte, text string, i int, m *Metadata) (end int) {
+	if end = p.readSame(text, i, m); end > 0 {
+		return end
+	}
 	if p.head == "" || !strings.HasPrefix(text[i:], p.head) {
 		return 0
 	}
@@ -108,9 +110,30 @@ func (p *pattern) read(body []byte, text string, i int, m *Metadata) (end int) {
 	if err != nil {
 		return 0
 	}
+	end++
+	p.CommitTimestamp, p.Position, p.TransactionID = text[stamp:stampEnd-1], at, transaction
+	p.begin, p.end = text[i:positionEnd-ordinalLen], text[positionEnd:end]
 	*m = p.Metadata
-	m.CommitTimestamp, m.Position, m.TransactionID = text[stamp:stampEnd-1], at, transaction
-	return end + 1
+	return end
+}
+
+// readSame is read for metadata of the same transaction as the last.
+func (p *pattern) readSame(text string, i int, m *Metadata) (end int) {
+	if p.begin == "" || !strings.HasPrefix(text[i:], p.begin) {
+		return 0
+	}
+	i += len(p.begin)
+	end = min(i+ordinalLen, len(text))
+	if !strings.HasPrefix(text[end:], p.end) {
+		return 0
+	}
+	ordinal, err := parseHex(text[i:end], ordinalLen, ordinalLen)
+	if err != nil {
+		return 0
+	}
+	*m = p.Metadata
+	m.Position.Ordinal = uint32(ordinal)
+	return end + len(p.end)
 }
 
 // wholeNumber reads a number of digits alone, not too many; end is 0 if it is another. What does not fit is cut off, as transactionID does.

@@ -72,8 +72,11 @@ type parser struct {
 	scanner
 	patterns [4]pattern // of the last tables
 	learned  int        // how many there were
-	keys     keyCache
-	broken   []Broken
+	// The last kinds of messages, how many there were, and how many messages were like them.
+	spellings     [4]spelling
+	learnt, alike int
+	keys          keyCache
+	broken        []Broken
 }
 
 func (p *parser) batch(b *Batch) (err error) {
@@ -148,24 +151,33 @@ func (p *parser) expected(read, start int) int {
 }
 
 func (p *parser) message(m *Message) (err error) {
+	if p.spelled(m) {
+		return nil
+	}
 	if p.next() != '{' {
 		return errors.New("not a JSON object")
 	}
+	start := p.at
+	var record, changes, metadata span
 	p.enter()
 	for err == nil {
 		name, ok := p.member()
 		if !ok {
 			break
 		}
+		here := p.at
 		switch name {
 		case "action":
 			m.Action, err = ParseAction(text(p.value()))
 		case "record":
 			m.Record, err = objectMember("record", p.value())
+			record = span{here, p.at}
 		case "changes":
 			m.Changes, err = objectMember("changes", p.value())
+			changes = span{here, p.at}
 		case "metadata":
 			err = p.metadata(&m.Metadata)
+			metadata = span{here, p.at}
 		default:
 			p.value()
 		}
@@ -179,6 +191,9 @@ func (p *parser) message(m *Message) (err error) {
 		return errors.New(`the member "metadata.table_name" is missing`)
 	case m.Record == "" && m.Action != Truncate:
 		return fmt.Errorf(`the member "record" is missing, and action %q needs it`, m.Action)
+	}
+	if p.err == nil {
+		p.learn(start, record, changes, metadata, m)
 	}
 	return nil
 }

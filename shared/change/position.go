@@ -56,16 +56,22 @@ type Position struct {
 }
 
 // PositionLen is the length of a position's text form.
-const PositionLen = 16 + 1 + 8
+const PositionLen = 16 + 1 + ordinalLen
+
+const ordinalLen = 8
 
 // String spells the position with 16 and 8 upper-case hex digits, "00000016B374D848-0000001F", so that text order is stream order.
 func (p Position) String() string { return string(p.Append(nil)) }
 
 // Append adds the text form to dst.
-func (p Position) Append(dst []byte) []byte {
-	dst = appendHex(dst, uint64(p.Commit), 16)
-	dst = append(dst, '-')
-	return appendHex(dst, uint64(p.Ordinal), 8)
+func (p Position) Append(dst []byte) []byte { return p.appendOrdinal(p.appendCommit(dst)) }
+
+func (p Position) appendCommit(dst []byte) []byte {
+	return append(appendHex(dst, uint64(p.Commit), 16), '-')
+}
+
+func (p Position) appendOrdinal(dst []byte) []byte {
+	return appendHex(dst, uint64(p.Ordinal), ordinalLen)
 }
 
 // ParsePosition reads what String writes, and nothing else.

@@ -174,6 +174,31 @@ func (s *scanner) value() string {
 	}
 }
 
+// pass goes behind the next value.
+func (s *scanner) pass() bool {
+	i := s.at
+	switch byteAt(s.body, i) {
+	case '"':
+		i, _ = stringEnd(s.body, i+1)
+	case '{', '[':
+		s.value()
+		return s.err == nil
+	case 't':
+		i = wordEnd(s.text, i, "true")
+	case 'f':
+		i = wordEnd(s.text, i, "false")
+	case 'n':
+		i = wordEnd(s.text, i, "null")
+	default:
+		i = numberEnd(s.body, i)
+	}
+	if i < 0 {
+		return false
+	}
+	s.at = i
+	return true
+}
+
 // The functions below take the place where something begins and return the place behind it, or -1 when it is not there.
 
 // pastName passes a member's name, which ends at end, and the colon, behind which the value begins.
