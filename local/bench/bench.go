@@ -92,7 +92,7 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	if b.redis, err = server.StartRedis(ctx, server.RedisOptions{}); err != nil {
 		return err
 	}
-	b.keys = redis.NewClient(&redis.Options{Addr: b.redis.Addr})
+	b.keys = redis.NewClient(&redis.Options{Addr: b.redis.Addr, ReadTimeout: time.Minute}) // emptying it of millions of keys takes seconds
 	b.db, err = pgx.Connect(ctx, b.postgres.DSN)
 	return err
 }
