@@ -16,7 +16,6 @@ func (l *life) receive(ctx context.Context) error {
 	if err := l.clear(ctx); err != nil {
 		return err
 	}
-	var lag time.Duration
 	for {
 		event, err := l.stream.Receive()
 		if ctx.Err() != nil {
@@ -39,6 +38,7 @@ func (l *life) receive(ctx context.Context) error {
 		}
 		if l.stream.Drained() {
 			l.lanes.Flush()
+			var lag time.Duration // none after a keepalive: the server has sent all there was
 			if event.Data != nil {
 				lag = l.intake.Lag(event.Sent)
 			}

@@ -36,7 +36,8 @@ var benchRules = []struct {
 }{
 	{"default", func(*rules.Config) {}, false, 0},
 	{"path", func(c *rules.Config) { c.Value = "record.name" }, false, 0},
-	{"projection", func(c *rules.Config) { c.Value = `record.{name,price,"left":stock}` }, false, 5},
+	{"projection", func(c *rules.Config) { c.Value = `record.{name,price,"left":stock}` }, false, 1},
+	{"projection-by-gjson", func(c *rules.Config) { c.Value = `record.{name,price,"left":stock.@this}` }, false, 8},
 	{"map", func(c *rules.Config) { c.Value = `{"name":"record.name","price":"record.price","left":"record.stock"}` }, false, 1},
 	{"map-of-paths", func(c *rules.Config) {
 		c.Value = `{"name":"record.name","price":"record.price","left.now":"record.stock.@this"}`

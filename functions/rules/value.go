@@ -18,6 +18,8 @@ type value struct {
 	path path
 	// shape is not nil for a map. Its text is that of the object, its holes are the values.
 	shape *form
+	// pick is not nil for a path that only picks columns.
+	pick *pick
 }
 
 // of is the value for a message: a string as its text, anything else as its JSON, digit by digit as it came.
@@ -27,6 +29,8 @@ func (v *value) of(r *view) (string, error) {
 		return v.fill(r), nil
 	case v.path.text == "record":
 		return r.m.Record, nil
+	case v.pick != nil && r.m.Record != "" && r.m.Record[0] == '{':
+		return v.pick.of(r.m.Record), nil
 	}
 	found := r.get(&v.path)
 	switch {
@@ -92,7 +96,7 @@ func parseValue(setting, text string) (v value, found problem.List) {
 	if wrong != nil {
 		return v, problem.List{wrong}
 	}
-	return value{path: p}, nil
+	return value{path: p, pick: parsePick(text)}, nil
 }
 
 // notQuite says why a text is no JSON object although it was meant to be one: gjson would read it as a path, and find nothing.

@@ -12,7 +12,8 @@ type Rest struct {
 
 	began  time.Time
 	events int
-	last   int // bytes of the last read
+	last   int   // bytes of the last read
+	read   int64 // bytes since the last rest
 	busy   bool
 }
 
@@ -28,11 +29,14 @@ const (
 // A stream that is behind is read on while a read brings so much at once: there is more where that came from.
 const more = 16 << 10
 
+// gathered is how many bytes may be expected to wait after a rest: what a walsender's socket holds before the walsender has to wait itself.
+const gathered = 512 << 10
+
 // Event counts what was received.
 func (r *Rest) Event() { r.events++ }
 
 // Read counts what one read of the connection brought, in bytes.
-func (r *Rest) Read(n int) { r.last = n }
+func (r *Rest) Read(n int) { r.last, r.read = n, r.read+int64(n) }
 
 // Due is asked when everything that had arrived was read; lag is how far the stream is behind. It returns how long to rest, mostly 0.
 func (r *Rest) Due(now time.Time, lag time.Duration) time.Duration {
@@ -46,8 +50,11 @@ func (r *Rest) Due(now time.Time, lag time.Duration) time.Duration {
 	case passed < pause:
 		return 0
 	}
+	if r.read > 0 && behind > pause {
+		behind = max(pause, min(behind, time.Duration(float64(passed)*gathered/float64(r.read))))
+	}
 	r.busy = behind >= pause || float64(r.events) >= busy*passed.Seconds()*1000
-	r.began, r.events = now, 0
+	r.began, r.events, r.read = now, 0, 0
 	switch {
 	case behind >= pause:
 		return behind

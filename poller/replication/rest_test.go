@@ -60,7 +60,7 @@ func TestRest_AStreamThatIsBehindIsReadRarely(t *testing.T) {
 		time.Hour:             33,
 	} {
 		s := source{gap: time.Second / 20_000, lag: lag}
-		if _, reads := s.play(longRest); reads > 2*most+1 || reads < most/10 {
+		if _, reads := s.play(longRest); reads > 2*most+3 || reads < most/10 {
 			t.Errorf("%s behind: read %d times in a second, want about %d", lag, reads, most)
 		}
 	}
@@ -88,5 +88,20 @@ func TestRest_NotWhileTheWindowRefills(t *testing.T) {
 	}
 	if !r.Busy() {
 		t.Error("a stream that is behind counts as idle")
+	}
+}
+
+// However far behind, what gathers meanwhile must fit into the walsender's socket: a faster stream is read more often.
+func TestRest_NoLongerThanTheServerCanGoOnWriting(t *testing.T) {
+	const size = 100
+	for perSecond, want := range map[int]int{100_000: 33, 1_000_000: 1_000_000 * size / gathered} {
+		s := source{gap: time.Second / time.Duration(perSecond), lag: time.Minute}
+		if rested, _ := s.play(longRest); rested < 900*time.Millisecond {
+			t.Errorf("%d rows a second: rested %s of a second only", perSecond, rested)
+		}
+		s = source{gap: time.Second / time.Duration(perSecond), lag: time.Minute}
+		if _, reads := s.play(longRest); reads < want*9/10 || reads > 3*want {
+			t.Errorf("%d rows a second: read %d times, want about %d to %d", perSecond, reads, want, 2*want)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func newPoller() (p *poller.Poller, c poller.Config, err error) {
 // boundMemory has garbage collected earlier than usual once the heap is larger than full buffers make it: by itself the runtime lets it
 // grow to twice what is in use. It is a soft limit, and an operator's own, GOMEMLIMIT, has precedence.
 func boundMemory(c poller.Config) {
-	const besideBuffers = 16 << 20
+	const besideBuffers = 12 << 20
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // -1 only asks
 		debug.SetMemoryLimit(besideBuffers + 2*int64(c.BufferBytes))
 	}
