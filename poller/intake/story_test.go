@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"freshet/shared/change"
 	"freshet/shared/exchange"
@@ -28,6 +29,20 @@ func TestIntake_InsertUpdateDelete(t *testing.T) {
 		`update products {"id":1,"name":"Cup","about":""}`,
 		`delete products {"id":1}`,
 		`insert products {"id":-2,"name":"a\"b","about":null}`)
+}
+
+func TestIntake_LagIsBetweenCommitAndSending(t *testing.T) {
+	b := newBench(t, 1, exchange.OpenResponse{})
+	commit := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if got := b.in.Lag(commit); got != 0 {
+		t.Errorf("the lag is %s before anything was received", got)
+	}
+	b.announce(0x200)
+	for later, want := range map[time.Duration]time.Duration{0: 0, 3 * time.Second: 3 * time.Second, -time.Hour: 0} { // the last: its clock was set
+		if got := b.in.Lag(commit.Add(later)); got != want {
+			t.Errorf("sent %s after its commit: the lag is %s", later, got)
+		}
+	}
 }
 
 func TestIntake_FullIdentityTellsChanges(t *testing.T) {

@@ -76,6 +76,27 @@ func TestStream_ConfirmedMovesByFlushAlone(t *testing.T) {
 	}
 }
 
+func TestStream_TellsWhenDataWasSent(t *testing.T) {
+	s := newSource(t, oneTable)
+	s.prepare("a")
+	stream := s.stream()
+	before := time.Now().Truncate(time.Microsecond)
+	s.Exec(`INSERT INTO a VALUES (1, 'x')`)
+	for {
+		e, err := stream.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Data == nil {
+			continue
+		}
+		if e.Sent.Before(before) || e.Sent.After(time.Now()) { // the server runs here, by the same clock
+			t.Errorf("sent at %s, inserted at %s", e.Sent, before)
+		}
+		return
+	}
+}
+
 // What was reported last counts, although much that the server has sent was never read.
 func TestStream_TheLastReportArrives(t *testing.T) {
 	s := newSource(t, oneTable)
