@@ -9,33 +9,12 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"freshet/local/nettest"
 )
 
 // tooLong leaves room for a busy machine, and none for a delay that adds up with the bytes.
 const tooLong = 2 * time.Second
-
-// answering is a server that does this with each connection, and its address.
-func answering(t *testing.T, with func(*net.TCPConn)) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				with(conn.(*net.TCPConn))
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
 
 func echo(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) }
 
@@ -58,7 +37,7 @@ func through(t *testing.T, delay time.Duration, backends ...string) func() *net.
 
 func TestBalancer_DelaysEachWay(t *testing.T) {
 	const delay, requests = 20 * time.Millisecond, 3
-	conn := through(t, delay, answering(t, echo))()
+	conn := through(t, delay, nettest.Serve(t, echo))()
 	began := time.Now()
 	for range requests {
 		if _, err := conn.Write([]byte("?")); err != nil {
@@ -79,7 +58,7 @@ func TestBalancer_PassesManyBytesUnchanged(t *testing.T) {
 	sent := make([]byte, 8<<20)
 	random := rand.NewChaCha8([32]byte{1})
 	_, _ = random.Read(sent)
-	conn := through(t, delay, answering(t, echo))()
+	conn := through(t, delay, nettest.Serve(t, echo))()
 	began := time.Now()
 	go func() {
 		_, _ = conn.Write(sent)
@@ -98,7 +77,7 @@ func TestBalancer_PassesManyBytesUnchanged(t *testing.T) {
 }
 
 func TestBalancer_LetsOneSideEndFirst(t *testing.T) {
-	conn := through(t, time.Millisecond, answering(t, func(conn *net.TCPConn) {
+	conn := through(t, time.Millisecond, nettest.Serve(t, func(conn *net.TCPConn) {
 		heard, _ := io.ReadAll(conn)
 		fmt.Fprintf(conn, "%d bytes", len(heard))
 	}))()
@@ -116,7 +95,7 @@ func TestBalancer_LetsOneSideEndFirst(t *testing.T) {
 func TestBalancer_DealsConnectionsOut(t *testing.T) {
 	var backends []string
 	for _, name := range []string{"a", "b", "c"} {
-		backends = append(backends, answering(t, func(conn *net.TCPConn) { _, _ = io.WriteString(conn, name) }))
+		backends = append(backends, nettest.Serve(t, func(conn *net.TCPConn) { _, _ = io.WriteString(conn, name) }))
 	}
 	dial := through(t, time.Millisecond, backends...)
 	var got []string
@@ -134,7 +113,7 @@ func TestBalancer_DealsConnectionsOut(t *testing.T) {
 }
 
 func TestBalancer_EndsWithItsBackend(t *testing.T) {
-	conn := through(t, time.Millisecond, answering(t, func(*net.TCPConn) {}))()
+	conn := through(t, time.Millisecond, nettest.Serve(t, func(*net.TCPConn) {}))()
 	if got, err := io.ReadAll(conn); err != nil || len(got) > 0 {
 		t.Errorf("got %q, %v, want the end", got, err)
 	}

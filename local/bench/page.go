@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const introduction = `Everything runs on one machine, the servers too. Both clocks start with a process; the ratio takes all of freshet's time from there to
+const introduction = `Everything runs on one machine, the servers too, and no connection is encrypted. Both clocks start with a process; the ratio takes all of freshet's time from there to
 confirmed_flush_lsn at the end of the load (for rows that were there before: to the sink's state saying so). "First to last row" is how much of it rows
 arrived in Redis. After each turn of freshet every row was compared with its key, outside of the clock. Both programs run with their default settings, as they do in the
 end-to-end tests; where a log is streamed there are two others, POLLER_REPLAY_WINDOW=0s so that its end is confirmed at once, and POLLER_BACKFILL=off.

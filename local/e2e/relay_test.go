@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"freshet/local/nettest"
 )
 
 // relay is a TCP proxy between two programs that can fall silent, break off, and lead elsewhere.
@@ -128,25 +130,10 @@ func (r *relay) close() {
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	echo := func(prefix string) string {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { listener.Close() })
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					_, _ = io.WriteString(conn, prefix)
-					_, _ = io.Copy(conn, conn)
-				}()
-			}
-		}()
-		return listener.Addr().String()
+		return nettest.Serve(t, func(conn *net.TCPConn) {
+			_, _ = io.WriteString(conn, prefix)
+			_, _ = io.Copy(conn, conn)
+		})
 	}
 	r := newRelay(t, echo("a"))
 	conn := speak(t, r, "a")

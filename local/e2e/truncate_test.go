@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"freshet/local/nettest"
 )
 
 // families are tables that a truncate takes along, or must not; also by names that are patterns to Redis.
@@ -128,30 +130,16 @@ func TestTruncateGoesOnAfterATimeout(t *testing.T) {
 // slowly is an address that leads to another one, where every question takes so long to arrive.
 func slowly(t *testing.T, to string, delay time.Duration) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return // the test is over
-			}
-			server, err := net.Dial("tcp", to)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			go forward(server, client, delay)
-			go forward(client, server, 0)
+	return nettest.Serve(t, func(client *net.TCPConn) {
+		server, err := net.Dial("tcp", to)
+		if err != nil {
+			return
 		}
-	}()
-	return listener.Addr().String()
+		go forward(client, server, 0)
+		forward(server, client, delay)
+	})
 }
 
-// forward copies until either side closes, which closes both.
 func forward(to, from net.Conn, delay time.Duration) {
 	defer to.Close()
 	defer from.Close()

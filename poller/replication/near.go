@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"crypto/tls"
 	"net"
 	"time"
 )
@@ -14,21 +13,19 @@ const (
 	nearBuffer = 64 << 10
 )
 
-// approach says how long a stream over this connection may be left alone when it is behind, and makes its window small where it is near. A
-// Unix socket holds too little for that.
+// approach says how long a stream over this connection may be left alone when it is behind, and makes its window small where that is more than 0. It
+// is 0 where a short read does not mean that nothing waits: over TLS a read brings one record, mostly one row, and from far away what the window let through. And
+// a Unix socket holds too little to be left alone for long.
 func approach(conn net.Conn) time.Duration {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
-	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return pause
+		return 0
 	}
 	if trip := roundTrip(tcp); trip == 0 || trip > nearTrip {
-		return pause
+		return 0
 	}
 	if tcp.SetReadBuffer(nearBuffer) != nil {
-		return pause
+		return 0
 	}
 	return longRest
 }

@@ -1,10 +1,12 @@
 package replication
 
 import (
+	"crypto/tls"
 	"net"
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 )
 
 func TestApproach(t *testing.T) {
@@ -28,7 +30,7 @@ func TestApproach(t *testing.T) {
 		}
 		defer server.Close()
 		echo(t, conn, server)
-		want := pause
+		want := time.Duration(0)
 		if network == "tcp" {
 			want = longRest
 		}
@@ -36,6 +38,9 @@ func TestApproach(t *testing.T) {
 			t.Errorf("%s: streams may be left alone for %s, want %s", network, got, want)
 		}
 		echo(t, conn, server) // it still works
+		if got := approach(tls.Client(conn, &tls.Config{ServerName: "localhost"})); got != 0 {
+			t.Errorf("TLS over %s: streams may be left alone for %s, want 0", network, got)
+		}
 	}
 }
 

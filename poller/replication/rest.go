@@ -8,7 +8,7 @@ import "time"
 // when the stream is behind, the window may fill up, so that the rest gathers in the walsender's own socket and leaves it in one piece. A stream that
 // is neither busy nor behind is read at once.
 type Rest struct {
-	longest time.Duration // how long a stream that is behind may be left alone
+	longest time.Duration // how long a stream that is behind may be left alone; 0 where being behind makes no difference
 
 	began  time.Time
 	events int
@@ -40,7 +40,7 @@ func (r *Rest) Read(n int) { r.last, r.read = n, r.read+int64(n) }
 
 // Due is asked when everything that had arrived was read; lag is how far the stream is behind. It returns how long to rest, mostly 0.
 func (r *Rest) Due(now time.Time, lag time.Duration) time.Duration {
-	behind := min(lag/lagShare, max(r.longest, pause))
+	behind := min(lag/lagShare, r.longest)
 	passed := now.Sub(r.began)
 	switch {
 	case behind >= pause:
@@ -50,8 +50,8 @@ func (r *Rest) Due(now time.Time, lag time.Duration) time.Duration {
 	case passed < pause:
 		return 0
 	}
-	if r.read > 0 && behind > pause {
-		behind = max(pause, min(behind, time.Duration(float64(passed)*gathered/float64(r.read))))
+	if filled := passed.Seconds() * gathered / float64(max(1, r.read)); behind > pause && filled < behind.Seconds() {
+		behind = max(pause, time.Duration(filled*float64(time.Second)))
 	}
 	r.busy = behind >= pause || float64(r.events) >= busy*passed.Seconds()*1000
 	r.began, r.events, r.read = now, 0, 0

@@ -21,16 +21,22 @@ import (
 func transaction(t *testing.T, s *replication.Stream) (end change.LSN, letters string) {
 	t.Helper()
 	for {
-		e, err := s.Receive()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Data == nil {
-			continue
-		}
+		e := data(t, s)
 		letters += string(e.Data[0])
 		if e.Data[0] == 'C' {
 			return change.LSN(binary.BigEndian.Uint64(e.Data[10:])), letters
+		}
+	}
+}
+
+// data receives up to the next data.
+func data(t *testing.T, s *replication.Stream) replication.Event {
+	t.Helper()
+	for {
+		if e, err := s.Receive(); err != nil {
+			t.Fatal(err)
+		} else if e.Data != nil {
+			return e
 		}
 	}
 }
@@ -82,18 +88,8 @@ func TestStream_TellsWhenDataWasSent(t *testing.T) {
 	stream := s.stream()
 	before := time.Now().Truncate(time.Microsecond)
 	s.Exec(`INSERT INTO a VALUES (1, 'x')`)
-	for {
-		e, err := stream.Receive()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Data == nil {
-			continue
-		}
-		if e.Sent.Before(before) || e.Sent.After(time.Now()) { // the server runs here, by the same clock
-			t.Errorf("sent at %s, inserted at %s", e.Sent, before)
-		}
-		return
+	if e := data(t, stream); e.Sent.Before(before) || e.Sent.After(time.Now()) { // the server runs here, by the same clock
+		t.Errorf("sent at %s, inserted at %s", e.Sent, before)
 	}
 }
 

@@ -135,14 +135,8 @@ func (s *scanner) value() string {
 				return s.fail(errNotJSON)
 			}
 			continue
-		case 't':
-			i = wordEnd(s.text, i, "true")
-		case 'f':
-			i = wordEnd(s.text, i, "false")
-		case 'n':
-			i = wordEnd(s.text, i, "null")
 		default:
-			i = numberEnd(body, i)
+			i = s.plainEnd(i)
 		}
 		if i < 0 {
 			return s.fail(errNotJSON)
@@ -183,20 +177,27 @@ func (s *scanner) pass() bool {
 	case '{', '[':
 		s.value()
 		return s.err == nil
-	case 't':
-		i = wordEnd(s.text, i, "true")
-	case 'f':
-		i = wordEnd(s.text, i, "false")
-	case 'n':
-		i = wordEnd(s.text, i, "null")
 	default:
-		i = numberEnd(s.body, i)
+		i = s.plainEnd(i)
 	}
 	if i < 0 {
 		return false
 	}
 	s.at = i
 	return true
+}
+
+// plainEnd is where the number or word that begins at i ends, -1 when it is neither.
+func (s *scanner) plainEnd(i int) int {
+	switch byteAt(s.body, i) {
+	case 't':
+		return wordEnd(s.text, i, "true")
+	case 'f':
+		return wordEnd(s.text, i, "false")
+	case 'n':
+		return wordEnd(s.text, i, "null")
+	}
+	return numberEnd(s.body, i)
 }
 
 // The functions below take the place where something begins and return the place behind it, or -1 when it is not there.
