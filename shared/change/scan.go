@@ -135,8 +135,10 @@ func (s *scanner) value() string {
 				return s.fail(errNotJSON)
 			}
 			continue
+		case 't', 'f', 'n':
+			i = s.literalEnd(i)
 		default:
-			i = s.plainEnd(i)
+			i = numberEnd(body, i)
 		}
 		if i < 0 {
 			return s.fail(errNotJSON)
@@ -177,8 +179,10 @@ func (s *scanner) pass() bool {
 	case '{', '[':
 		s.value()
 		return s.err == nil
+	case 't', 'f', 'n':
+		i = s.literalEnd(i)
 	default:
-		i = s.plainEnd(i)
+		i = numberEnd(s.body, i)
 	}
 	if i < 0 {
 		return false
@@ -187,17 +191,15 @@ func (s *scanner) pass() bool {
 	return true
 }
 
-// plainEnd is where the number or word that begins at i ends, -1 when it is neither.
-func (s *scanner) plainEnd(i int) int {
-	switch byteAt(s.body, i) {
+// literalEnd is where true, false or null ends that begins at i, -1 when it is none of them.
+func (s *scanner) literalEnd(i int) int {
+	switch s.body[i] {
 	case 't':
 		return wordEnd(s.text, i, "true")
 	case 'f':
 		return wordEnd(s.text, i, "false")
-	case 'n':
-		return wordEnd(s.text, i, "null")
 	}
-	return numberEnd(s.body, i)
+	return wordEnd(s.text, i, "null")
 }
 
 // The functions below take the place where something begins and return the place behind it, or -1 when it is not there.
