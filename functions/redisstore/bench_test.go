@@ -62,7 +62,7 @@ func TestStore_AllocatesNothingForARow(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector has sync.Pool forget at random")
 	}
-	const sets, most = 1000, 50
+	const sets, most = 1000, 200
 	w := newWriter(t, sets)
 	w.next(t)
 	if n := testing.AllocsPerRun(10, func() { w.next(t) }); n > most {

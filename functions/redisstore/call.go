@@ -14,9 +14,11 @@ import (
 
 type fence = change.Fence
 
-// call holds the arguments of one run of fence.lua. Keys and values are passed by pointer, so that none of them is boxed.
+// call holds the arguments of one run of fence.lua, and of the MSET in front of it. Keys and values are passed by pointer, so that none of them
+// is boxed.
 type call struct {
 	args   []any
+	values []any // of the MSET
 	counts []byte
 }
 
@@ -25,6 +27,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 // release keeps the memory and lets go of what it points to.
 func (c *call) release() {
 	clear(c.args)
+	clear(c.values)
 	calls.Put(c)
 }
 
@@ -51,12 +54,36 @@ func kindOf(w *effect.Write) kind {
 	return plain
 }
 
+// values is how many keys are set for ever.
+func values(b *effect.Batch) (n int) {
+	for i := range b.Writes {
+		if kindOf(&b.Writes[i]) == plain {
+			n++
+		}
+	}
+	return n
+}
+
+// manner says who sets the keys that are set for ever.
+type manner bool
+
+const (
+	within manner = false // the script
+	apart  manner = true  // a command in front of it, in the same transaction
+)
+
 // fill lays the arguments out as fence.lua reads them. What b points to must stay where it is until the call is over.
-func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters) {
+func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters, how manner) {
 	f, writes := b.Fence, b.Writes
-	c.args = append(c.args[:0], nil, nil, 3+len(writes), stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink)) // the command and its script come first
+	lane := laneKey(f.Sink, f.Lane)
+	c.args = append(c.args[:0], nil, nil, nil, stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink), lane) // the command, its script and how many keys come first
+	first := plain
+	if how == apart {
+		c.setApart(b, lane)
+		first++
+	}
 	var count [kinds]int
-	for of := plain; of <= deleted; of++ {
+	for of := first; of <= deleted; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
 				c.args = append(c.args, &writes[i].Key)
@@ -64,11 +91,12 @@ func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters) {
 			}
 		}
 	}
+	c.args[2] = len(c.args) - 3
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
 	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], count[refreshed], advance)
-	c.args = append(c.args, len(b.Letters), l.most(), l.age())
+	c.args = append(c.args, len(b.Letters), l.most(), l.age(), bool(how))
 	c.args = append(c.args, fields...)
-	for of := plain; of <= refreshed; of++ {
+	for of := first; of <= refreshed; of++ {
 		for i := range writes {
 			if kindOf(&writes[i]) == of {
 				c.value(&writes[i])
@@ -76,6 +104,16 @@ func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters) {
 		}
 	}
 	c.letters(b)
+}
+
+// setApart lays out the command in front of the script. The lane's key says which batch it was.
+func (c *call) setApart(b *effect.Batch, lane string) {
+	c.values = append(c.values[:0], "MSET", lane, b.Fence.Session+" "+strconv.FormatUint(b.Fence.Seq, 10))
+	for i := range b.Writes {
+		if w := &b.Writes[i]; kindOf(w) == plain {
+			c.values = append(c.values, &w.Key, &w.Value)
+		}
+	}
 }
 
 // after spells the counts of all lanes in one argument.

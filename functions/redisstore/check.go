@@ -67,7 +67,22 @@ func (s *Store) tryCommands(ctx context.Context, sink string) (found problem.Lis
 	note("HGETALL "+state, s.client.HGetAll(ctx, state).Err())
 	note("SCAN", s.client.Scan(ctx, 0, glob(key), 1).Err())
 	note("DEL "+key, s.client.Del(ctx, key).Err())
-	return found
+	return append(found, s.tryTransaction(ctx, key)...)
+}
+
+// tryTransaction looks whether large batches can be written the quick way.
+func (s *Store) tryTransaction(ctx context.Context, key string) problem.List {
+	err := s.client.Watch(ctx, func(tx *redis.Tx) error {
+		_, err := tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Exists(ctx, key).Err() })
+		return err
+	}, key)
+	if err == nil || errors.Is(err, redis.TxFailedErr) || !strings.Contains(err.Error(), "NOPERM") && !redis.HasErrorPrefix(err, "ERR unknown command") {
+		return nil
+	}
+	return problem.List{{
+		What: "large batches are written by a script alone", Why: "WATCH, MULTI and EXEC are refused: " + err.Error() + "; a script costs Redis twice as much for each value",
+		Fix: "ACL SETUSER <user> +@transaction", Warning: true,
+	}}
 }
 
 // distinct joins findings of the same name: a replica refuses every write alike.

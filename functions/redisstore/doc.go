@@ -20,6 +20,9 @@
 // Damage that nobody wants repaired keeps its mark: rules, identity and shape are those of the keys that are there, not of the last session.
 // So it is found again by every session until it is repaired.
 //
+// Each lane has a key beside it, "freshet:<sink>:lane:N", "<session> <seq>", written with every batch of the lane: large batches are written in a
+// transaction that watches it. It may go at any time; then the lane's next batch is written by the script, as small ones are.
+//
 // Two more keys are there once a message could not be written: "freshet:<sink>:dead", the stream of dead letters, and
 // "freshet:<sink>:dead:keys", which knows the letter of each key that nothing has been written to since.
 package redisstore

@@ -1,12 +1,13 @@
 -- The one script that writes for a session. It looks whether the batch is the next of its lane, does the writes, and then
 -- says so in the state, so that a late, doubled or foreign batch changes nothing.
 --
--- KEYS  the state; the dead letters; the keys of those; keys to set; keys to set that expire; keys to set if they are there; keys to delete
+-- KEYS  the state; the dead letters; the keys of those; the lane's key; keys to set; keys to set that expire; keys to set if they are there; keys to delete
 -- ARGV  1 session  2 lane  3 seq  4 after, one count a lane  5 through  6 seal
 --       7 how many fields of the state follow, each with its value (backfills; how far a truncate has come)
 --       8 how many keys to set  9 how many of those that expire  10 how many of those that must be there
 --       11 "1" to advance the state, "0" for a part of a truncate, whose last part advances it
 --       12 how many dead letters  13 how many of them to keep  14 for how many milliseconds
+--       15 "1" when the keys to set have been set by the command before, in the same transaction, and the lane's key with them
 --       then the fields; then a value for each key to set; then value and milliseconds for each that expires or must be there, where 0
 --       milliseconds leave the key's own expiry as it is; then for each letter how many arguments its fields take, and how many keys it has,
 --       and both
@@ -38,6 +39,8 @@ if applied < seq - 1 then return 'lost lane' end
 for i = 1, #answered do
   if answered[i] > 0 and answered[i] > tonumber(string.match(found[4 + i] or '0', '^%d+')) then return 'lost batch' end
 end
+local mark = ARGV[1] .. ' ' .. ARGV[3]
+if ARGV[15] == '1' and redis.call('GET', KEYS[4]) ~= mark then return 'nothing set' end
 
 -- ahead compares hex numbers piece by piece. Comparing them as text would follow the server's locale.
 local function ahead(a, b, pieces)
@@ -54,22 +57,22 @@ if ahead(seal, sealed, '^(%x+)/(%x+)$') then sealed = seal end
 -- Lua unpacks no more than some thousands of values at once.
 local chunk = 1000
 
-local value = 14 + fields
+local value = 15 + fields
 for first = 1, plain, chunk do
   local last = math.min(first + chunk - 1, plain)
   local set, n = {}, 0
   for i = first, last do
-    set[n + 1], set[n + 2], n = KEYS[3 + i], ARGV[value + i], n + 2
+    set[n + 1], set[n + 2], n = KEYS[4 + i], ARGV[value + i], n + 2
   end
   redis.call('MSET', unpack(set))
 end
 value = value + plain
 for i = 1, expiring do
-  redis.call('SET', KEYS[3 + plain + i], ARGV[value + 2 * i - 1], 'PX', ARGV[value + 2 * i])
+  redis.call('SET', KEYS[4 + plain + i], ARGV[value + 2 * i - 1], 'PX', ARGV[value + 2 * i])
 end
 value = value + 2 * expiring
 for i = 1, refreshed do
-  local key, text, ms = KEYS[3 + plain + expiring + i], ARGV[value + 2 * i - 1], ARGV[value + 2 * i]
+  local key, text, ms = KEYS[4 + plain + expiring + i], ARGV[value + 2 * i - 1], ARGV[value + 2 * i]
   if ms == '0' then
     redis.call('SET', key, text, 'XX', 'KEEPTTL')
   else
@@ -77,7 +80,7 @@ for i = 1, refreshed do
   end
 end
 value = value + 2 * refreshed
-for first = 4 + plain + expiring + refreshed, #KEYS, chunk do
+for first = 5 + plain + expiring + refreshed, #KEYS, chunk do
   redis.call('DEL', unpack(KEYS, first, math.min(first + chunk - 1, #KEYS)))
 end
 -- A letter whose key has been written since must not be written any more, and one of a newer letter takes its place.
@@ -89,12 +92,12 @@ if redis.call('EXISTS', KEYS[3]) == 1 then
     at = first - 1 + tonumber(ARGV[at + 2])
     for i = first, at do older[#older + 1] = redis.call('HGET', KEYS[3], ARGV[i]) or nil end
   end
-  for first = 4, #KEYS, chunk do
+  for first = 5, #KEYS, chunk do
     redis.call('HDEL', KEYS[3], unpack(KEYS, first, math.min(first + chunk - 1, #KEYS)))
   end
 end
 if ARGV[11] ~= '1' then
-  if fields > 0 then redis.call('HSET', state, unpack(ARGV, 15, 14 + fields)) end
+  if fields > 0 then redis.call('HSET', state, unpack(ARGV, 16, 15 + fields)) end
   return 'applied'
 end
 
@@ -121,5 +124,7 @@ if letters > 0 then
   end
 end
 
-redis.call('HSET', state, lane, ARGV[3] .. ' ' .. reached, 'sealed', sealed, 'count', string.format('%.0f', count + 1), unpack(ARGV, 15, 14 + fields))
+-- Whoever has looked at the lane before, and is about to write, shall see that it is another one now.
+if ARGV[15] ~= '1' then redis.call('SET', KEYS[4], mark) end
+redis.call('HSET', state, lane, ARGV[3] .. ' ' .. reached, 'sealed', sealed, 'count', string.format('%.0f', count + 1), unpack(ARGV, 16, 15 + fields))
 return 'applied'

@@ -1,6 +1,6 @@
 -- Begins a session, if the state is still the one the decision was made for: a batch of the session before may come in between.
 --
--- KEYS  the state
+-- KEYS  the state; the keys of the lanes of the session before, whose batches shall find them touched
 -- ARGV  1 the session that was found, empty for none  2 its count, empty for none
 --       3 how many fields to set, each with its value  4 how many to remove
 --       then both
@@ -16,4 +16,5 @@ for first = last + 1, #ARGV, chunk do
   redis.call('HDEL', KEYS[1], unpack(ARGV, first, math.min(first + chunk - 1, #ARGV)))
 end
 redis.call('HDEL', KEYS[1], 'opening')
+if #KEYS > 1 then redis.call('DEL', unpack(KEYS, 2)) end
 return 'replaced'

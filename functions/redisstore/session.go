@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"freshet/shared/exchange"
@@ -30,11 +31,11 @@ func (s *Store) Open(ctx context.Context, ask exchange.OpenRequest, plan exchang
 		if len(d.Set) == 0 {
 			return d.Response, nil
 		}
-		if done, err := s.replace(ctx, stateKey(ask.Sink), fields, d); err != nil || done {
+		if done, err := s.replace(ctx, ask.Sink, fields, d); err != nil || done {
 			return d.Response, err
 		}
 		if try == patientTries {
-			if err := s.client.HSet(ctx, stateKey(ask.Sink), openingField, ask.Session).Err(); err != nil {
+			if err := s.insist(ctx, ask, fields); err != nil {
 				return exchange.OpenResponse{}, s.trouble(err)
 			}
 		}
@@ -61,9 +62,26 @@ func (s *Store) bare(ctx context.Context) bool {
 	return err == nil && !foreign
 }
 
+// insist has no more batches of the session before let through.
+func (s *Store) insist(ctx context.Context, ask exchange.OpenRequest, found map[string]string) error {
+	_, err := s.run(ctx, insistScript, append(keysOfLanes(ask.Sink, found), ask.Session))
+	return err
+}
+
+// keysOfLanes begins the arguments of a script that touches the state and all lanes that it tells of.
+func keysOfLanes(sink string, fields map[string]string) (args []any) {
+	lanes, _ := strconv.Atoi(fields[lanesField])
+	lanes = max(0, min(lanes, len(fields)))
+	args = append(args, nil, nil, 1+lanes, stateKey(sink)) // the command and its script come first
+	for lane := range lanes {
+		args = append(args, laneKey(sink, lane))
+	}
+	return args
+}
+
 // replace writes the decision unless the state is no longer the one it was made for.
-func (s *Store) replace(ctx context.Context, key string, found map[string]string, d Decision) (done bool, err error) {
-	args := []any{nil, nil, 1, key, found[sessionField], found[countField], len(d.Set), len(d.Delete)}
+func (s *Store) replace(ctx context.Context, sink string, found map[string]string, d Decision) (done bool, err error) {
+	args := append(keysOfLanes(sink, found), found[sessionField], found[countField], len(d.Set), len(d.Delete))
 	for _, name := range slices.Sorted(maps.Keys(d.Set)) {
 		args = append(args, name, d.Set[name])
 	}

@@ -6,6 +6,8 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"strconv"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,6 +19,9 @@ import (
 func stateKey(sink string) string { return keyOf(sink, "state") }
 func probeKey(sink string) string { return keyOf(sink, "probe") }
 
+// laneKey is written by every batch of the lane.
+func laneKey(sink string, lane int) string { return keyOf(sink, "lane:"+strconv.Itoa(lane)) }
+
 func keyOf(sink, what string) string {
 	return "freshet:" + cmp.Or(sink, exchange.DefaultSink) + ":" + what
 }
@@ -26,6 +31,9 @@ var fenceSource string
 
 //go:embed replace.lua
 var replaceSource string
+
+//go:embed insist.lua
+var insistSource string
 
 //go:embed sweep.lua
 var sweepSource string
@@ -39,6 +47,7 @@ var dropSource string
 var (
 	fenceScript   = redis.NewScript(fenceSource)
 	sweepScript   = redis.NewScript(sweepSource)
+	insistScript  = redis.NewScript(insistSource)
 	replaceScript = redis.NewScript(replaceSource)
 	replayScript  = redis.NewScript(replaySource)
 	dropScript    = redis.NewScript(dropSource)
@@ -46,9 +55,11 @@ var (
 
 // Store writes to one Redis. It is safe for concurrent use.
 type Store struct {
-	client  *redis.Client
-	addr    string
-	letters Letters
+	client      *redis.Client
+	addr        string
+	letters     Letters
+	fewest      int         // values of a batch that are written in a transaction
+	scriptsOnly atomic.Bool // the user may not use transactions, or the server has none
 }
 
 // New makes a store. It does not connect: a function starts, and says why it is not ready, while its Redis is down.
@@ -58,7 +69,7 @@ func New(c Config) (*Store, error) {
 		return nil, found
 	}
 	client := redis.NewClient(options)
-	return &Store{client: client, addr: client.Options().Addr, letters: c.Letters}, nil
+	return &Store{client: client, addr: client.Options().Addr, letters: c.Letters, fewest: fewestValues}, nil
 }
 
 // Close ends the connections.
@@ -96,14 +107,21 @@ func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err
 	return s.fenced(ctx, b, append(fields, emptied...), true)
 }
 
-// fenced runs the script and reads its verdict.
+// fenced writes a batch, or a part of a truncate, and reads the verdict.
 func (s *Store) fenced(ctx context.Context, b *effect.Batch, fields []any, advance bool) (duplicate bool, err error) {
 	call := calls.Get().(*call)
 	defer call.release()
-	call.fill(b, fields, advance, s.letters)
-	verdict, err := s.run(ctx, fenceScript, call.args)
-	if err != nil {
-		return false, s.trouble(err)
+	verdict := ""
+	if advance && len(b.Letters) == 0 && values(b) >= s.fewest && !s.scriptsOnly.Load() {
+		if verdict, err = s.inTransaction(ctx, call, b, fields); err != nil {
+			return false, s.trouble(err)
+		}
+	}
+	if verdict == "" {
+		call.fill(b, fields, advance, s.letters, within)
+		if verdict, err = s.run(ctx, fenceScript, call.args); err != nil {
+			return false, s.trouble(err)
+		}
 	}
 	switch verdict {
 	case "applied":
@@ -131,7 +149,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, args []any) (stri
 }
 
 var scriptSources = map[*redis.Script]string{
-	fenceScript: fenceSource, replaceScript: replaceSource, sweepScript: sweepSource, replayScript: replaySource, dropScript: dropSource,
+	fenceScript: fenceSource, insistScript: insistSource, replaceScript: replaceSource, sweepScript: sweepSource, replayScript: replaySource, dropScript: dropSource,
 }
 
 // refusal explains the verdicts that are not a success.

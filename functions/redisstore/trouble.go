@@ -32,7 +32,7 @@ type advice struct {
 var answers = []advice{
 	{word: "OOM", what: "Redis is out of memory", fix: "raise maxmemory, remove keys, or shrink the values with FN_VALUE or FN_EXPIRE_MS"},
 	{word: "READONLY", what: "this Redis is a read-only replica", fix: "connect to the primary; after a failover this passes when the address leads to the new one", transient: true},
-	{word: "NOPERM", what: "the Redis user may not do this", fix: "allow its commands and keys: ACL SETUSER <user> +@read +@write +@scripting +ping ~sequin:* ~freshet:* (and the keys of FN_KEY)"},
+	{word: "NOPERM", what: "the Redis user may not do this", fix: "allow its commands and keys: ACL SETUSER <user> +@read +@write +@scripting +@transaction +ping ~sequin:* ~freshet:* (and the keys of FN_KEY)"},
 	{word: "NOAUTH", what: "Redis wants a password", fix: "put user and password into REDIS_URL, or set FN_REDIS_USERNAME and FN_REDIS_PASSWORD"},
 	{word: "WRONGPASS", what: "Redis refuses the user or password", fix: "check both in REDIS_URL, or FN_REDIS_USERNAME and FN_REDIS_PASSWORD; characters such as @ / # in a URL are percent-encoded"},
 	{word: "LOADING", what: "Redis is loading its data", fix: "wait until it is done", transient: true},
@@ -61,7 +61,7 @@ func (s *Store) trouble(err error) *problem.Error {
 	case strings.Contains(text, "max number of clients"):
 		return &problem.Error{What: "Redis accepts no more connections", Why: text, Fix: "raise maxclients, or run fewer instances", Transient: true}
 	case errors.As(err, &answered):
-		return &problem.Error{What: "Redis refused a command", Why: text, Fix: "see what the command needs; freshet uses SET, MSET, DEL, GET, MGET, EXISTS, SCAN, HGETALL, HMGET and EVAL"}
+		return &problem.Error{What: "Redis refused a command", Why: text, Fix: "see what the command needs; freshet uses SET, MSET, DEL, GET, MGET, EXISTS, SCAN, HGETALL, HMGET, EVAL, WATCH, MULTI and EXEC"}
 	}
 	return s.broken(err)
 }
