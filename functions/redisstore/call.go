@@ -3,6 +3,7 @@ package redisstore
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -54,12 +55,12 @@ func kindOf(w *effect.Write) kind {
 	return plain
 }
 
-// values is how many keys are set for ever.
-func values(b *effect.Batch) (n int) {
+// tally is how many keys there are of each kind.
+type tally [kinds]int
+
+func tallyOf(b *effect.Batch) (n tally) {
 	for i := range b.Writes {
-		if kindOf(&b.Writes[i]) == plain {
-			n++
-		}
+		n[kindOf(&b.Writes[i])]++
 	}
 	return n
 }
@@ -73,37 +74,44 @@ const (
 )
 
 // fill lays the arguments out as fence.lua reads them. What b points to must stay where it is until the call is over.
-func (c *call) fill(b *effect.Batch, fields []any, advance bool, l Letters, how manner) {
-	f, writes := b.Fence, b.Writes
+func (c *call) fill(b *effect.Batch, n tally, fields []any, advance bool, l Letters, how manner) {
+	f := b.Fence
 	lane := laneKey(f.Sink, f.Lane)
-	c.args = append(c.args[:0], nil, nil, nil, stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink), lane) // the command, its script and how many keys come first
-	first := plain
 	if how == apart {
 		c.setApart(b, lane)
-		first++
+		n[plain] = 0
 	}
-	var count [kinds]int
-	for of := first; of <= deleted; of++ {
-		for i := range writes {
-			if kindOf(&writes[i]) == of {
-				c.args = append(c.args, &writes[i].Key)
-				count[of]++
-			}
+	c.args = append(c.args[:0], nil, nil, nil, stateKey(f.Sink), lettersKey(f.Sink), markedKey(f.Sink), lane) // the command, its script and how many keys come first
+	for of := plain; of <= deleted; of++ {
+		for w := range n.those(b, of) {
+			c.args = append(c.args, &w.Key)
 		}
 	}
 	c.args[2] = len(c.args) - 3
 	c.args = append(c.args, f.Session, f.Lane, f.Seq, c.after(f), f.Through.String(), f.Seal.String())
-	c.args = append(c.args, len(fields)/2, count[plain], count[expiring], count[refreshed], advance)
+	c.args = append(c.args, len(fields)/2, n[plain], n[expiring], n[refreshed], advance)
 	c.args = append(c.args, len(b.Letters), l.most(), l.age(), bool(how))
 	c.args = append(c.args, fields...)
-	for of := first; of <= refreshed; of++ {
-		for i := range writes {
-			if kindOf(&writes[i]) == of {
-				c.value(&writes[i])
-			}
+	for of := plain; of <= refreshed; of++ {
+		for w := range n.those(b, of) {
+			c.value(w)
 		}
 	}
 	c.letters(b)
+}
+
+// those are the writes of a kind, where the tally has any.
+func (n *tally) those(b *effect.Batch, of kind) iter.Seq[*effect.Write] {
+	return func(yield func(*effect.Write) bool) {
+		for i := range b.Writes {
+			if n[of] == 0 {
+				return
+			}
+			if w := &b.Writes[i]; kindOf(w) == of && !yield(w) {
+				return
+			}
+		}
+	}
 }
 
 // setApart lays out the command in front of the script. The lane's key says which batch it was.

@@ -111,14 +111,14 @@ func (s *Store) Apply(ctx context.Context, b *effect.Batch) (duplicate bool, err
 func (s *Store) fenced(ctx context.Context, b *effect.Batch, fields []any, advance bool) (duplicate bool, err error) {
 	call := calls.Get().(*call)
 	defer call.release()
-	verdict := ""
-	if advance && len(b.Letters) == 0 && values(b) >= s.fewest && !s.scriptsOnly.Load() {
-		if verdict, err = s.inTransaction(ctx, call, b, fields); err != nil {
+	verdict, n := "", tallyOf(b)
+	if advance && len(b.Letters) == 0 && n[plain] >= s.fewest && !s.scriptsOnly.Load() {
+		if verdict, err = s.inTransaction(ctx, call, b, n, fields); err != nil {
 			return false, s.trouble(err)
 		}
 	}
 	if verdict == "" {
-		call.fill(b, fields, advance, s.letters, within)
+		call.fill(b, n, fields, advance, s.letters, within)
 		if verdict, err = s.run(ctx, fenceScript, call.args); err != nil {
 			return false, s.trouble(err)
 		}

@@ -28,7 +28,7 @@ const fewestValues = 100
 // https://redis.io/docs/latest/develop/using-commands/transactions/
 //
 // inTransaction answers no verdict where the script has to say what is the matter, or to do it all.
-func (s *Store) inTransaction(ctx context.Context, c *call, b *effect.Batch, fields []any) (verdict string, err error) {
+func (s *Store) inTransaction(ctx context.Context, c *call, b *effect.Batch, n tally, fields []any) (verdict string, err error) {
 	conn := s.client.Conn()
 	defer conn.Close()
 	next, err := s.begin(ctx, conn, b.Fence)
@@ -36,7 +36,7 @@ func (s *Store) inTransaction(ctx context.Context, c *call, b *effect.Batch, fie
 		end(ctx, conn)
 		return "", err
 	}
-	c.fill(b, fields, true, s.letters, apart)
+	c.fill(b, n, fields, true, s.letters, apart)
 	c.args[0], c.args[1] = "EVALSHA", fenceScript.Hash()
 	set, script, exec := redis.NewStatusCmd(ctx, c.values...), redis.NewCmd(ctx, c.args...), redis.NewSliceCmd(ctx, "EXEC")
 	_, err = conn.Pipelined(ctx, func(p redis.Pipeliner) error {
