@@ -41,3 +41,8 @@ func LookUp(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, texts []str
 
 // PrepareSQL is what a runner says first on its connection.
 const PrepareSQL = prepareSQL
+
+// NextLimit is how many rows come after a page of so many bytes that was to have limit rows.
+func NextLimit(limit, bytes, aim int) int {
+	return nextLimit(limit, &Page{memory: &memory{records: make([]byte, bytes)}}, aim)
+}

@@ -199,6 +199,9 @@ func (f *fill) estimate(ctx context.Context, r *Runner) {
 	f.mu.Unlock()
 }
 
+// growth is how much larger than this page the next one may be.
+const growth = 16
+
 // nextLimit is the next page's number of rows, from the size of this one.
 func nextLimit(limit int, page *Page, aim int) int {
 	if page.partial {
@@ -207,10 +210,8 @@ func nextLimit(limit int, page *Page, aim int) int {
 	switch bytes := page.bytes(); {
 	case bytes > 2*aim:
 		return max(1, limit/2)
-	case bytes < aim/4:
-		return min(mostRows, limit*4)
 	case bytes < aim/2:
-		return min(mostRows, limit*2)
+		return min(mostRows, limit*min(growth, aim/max(1, bytes)))
 	}
 	return limit
 }
