@@ -142,6 +142,21 @@ func (b *bench) passes(p *backfill.Page) {
 	b.settleAll()
 }
 
+func TestPage_AllocatesNothingForARow(t *testing.T) {
+	s := stream(t)
+	s.feed(commit(0x300))
+	few, many := itemPage(s, 10), itemPage(s, 5*benchRows)
+	of := func(p *backfill.Page) float64 {
+		for range 5 {
+			s.passes(p) // for the memory of the lanes
+		}
+		return testing.AllocsPerRun(5, func() { s.passes(p) })
+	}
+	if m, f := of(many), of(few); m > f+5 {
+		t.Errorf("%v allocations for a page of %d rows, %v for one of %d", m, len(many.Rows), f, len(few.Rows))
+	}
+}
+
 // single is a stream of transactions of one row each.
 type single struct {
 	*bench
