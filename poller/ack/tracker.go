@@ -50,12 +50,15 @@ func NewTracker(lanes int, start change.LSN, reached func()) *Tracker {
 }
 
 // Next counts a message and returns its index.
-func (t *Tracker) Next() uint64 {
+func (t *Tracker) Next() uint64 { return t.Take(1) }
+
+// Take counts n messages, which have consecutive indexes, and returns the first.
+func (t *Tracker) Take(n int) (first uint64) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	index := t.next
-	t.next++
-	return index
+	first = t.next
+	t.next += uint64(n)
+	t.mu.Unlock()
+	return first
 }
 
 // Opened says that a batch began in the lane with the message of this index.

@@ -254,3 +254,22 @@ func BenchmarkTracker_SmallTransactions(b *testing.B) {
 		tr.Settle(lane)
 	}
 }
+
+func TestTracker_TakesSeveral(t *testing.T) {
+	tr := ack.NewTracker(2, 100, nil)
+	if first := tr.Take(3); first != 0 {
+		t.Errorf("the first of three is %d, want 0", first)
+	}
+	tr.Opened(1, 2) // whichever lane comes first
+	tr.Opened(0, 0)
+	if tr.Take(0); tr.Next() != 3 {
+		t.Error("the one after them is not number 3")
+	}
+	tr.Opened(0, 3)
+	tr.Mark(110, time.Time{})
+	tr.Settle(1)
+	tr.Settle(0)
+	wantSettled(t, tr, 100)
+	tr.Settle(0)
+	wantSettled(t, tr, 110)
+}

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/tidwall/gjson"
 
@@ -141,7 +143,10 @@ func columnList(names []string) string {
 // page runs a page's query and renders its rows, until they have most bytes: rows can be far larger than those before
 // them.
 func (s source) page(ctx context.Context, r *Runner, sql string, args []string, most int) (*Page, error) {
-	result := r.Conn.ExecParams(ctx, sql, arguments(args), nil, nil, nil)
+	result, kinds, err := s.rowsOf(ctx, r.Conn, sql, args)
+	if err != nil {
+		return nil, err
+	}
 	p := &Page{Layout: s.layout, memory: r.Pages.memory()}
 	m := p.memory
 	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
@@ -152,14 +157,13 @@ func (s source) page(ctx context.Context, r *Runner, sql string, args []string, 
 		}
 		columns := result.Values()
 		if len(m.ends) == 0 {
-			var err error
 			if p.Snapshot, err = ParseSnapshot(string(columns[0])); err != nil {
 				result.Close()
 				return nil, err
 			}
 		}
 		for i := range tuple {
-			tuple[i] = pgoutput.Value{Kind: pgoutput.Text, Text: columns[i+1]}
+			tuple[i] = pgoutput.Value{Kind: kinds[i], Text: columns[i+1]}
 			if columns[i+1] == nil {
 				tuple[i].Kind = pgoutput.Null
 			}
@@ -181,9 +185,31 @@ func (s source) page(ctx context.Context, r *Runner, sql string, args []string, 
 		p.last = row.KeyOf(p.Rows[n-1].Key.Bytes)
 		return p, nil
 	}
-	var err error
 	p.Snapshot, err = CurrentSnapshot(ctx, r.Conn)
 	return p, err
+}
+
+// rowsOf asks for the rows of a page, some columns of them in binary format, and says which. A column that has got another type since the
+// layout was made is read as text, as the stream brings it.
+func (s source) rowsOf(ctx context.Context, conn *pgconn.PgConn, sql string, args []string) (_ *pgconn.ResultReader, kinds []byte, _ error) {
+	kinds = bytes.Repeat([]byte{pgoutput.Text}, len(s.layout.Columns))
+	formats := make([]int16, 1+len(kinds))
+	for i := range kinds {
+		if s.layout.Binary(i) != 0 {
+			kinds[i], formats[1+i] = pgoutput.Binary, pgx.BinaryFormatCode
+		}
+	}
+	result := conn.ExecParams(ctx, sql, arguments(args), nil, nil, formats)
+	for i, field := range result.FieldDescriptions() {
+		if i == 0 || formats[i] == pgx.TextFormatCode || field.DataTypeOID == s.layout.Binary(i-1) {
+			continue
+		}
+		if _, err := result.Close(); err != nil {
+			return nil, nil, locked(err, "read a page of", s.layout)
+		}
+		return conn.ExecParams(ctx, sql, arguments(args), nil, nil, nil), bytes.Repeat([]byte{pgoutput.Text}, len(kinds)), nil
+	}
+	return result, kinds, nil
 }
 
 // lockNotAvailable is how Postgres says that lock_timeout has passed.

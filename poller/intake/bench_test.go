@@ -3,9 +3,12 @@ package intake_test
 import (
 	"context"
 	"encoding/binary"
+	"strconv"
 	"testing"
 
+	"freshet/poller/backfill"
 	"freshet/poller/lane"
+	"freshet/poller/pgoutput"
 	"freshet/shared/change"
 	"freshet/shared/exchange"
 )
@@ -97,6 +100,61 @@ func BenchmarkData(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Rows of pages from their marks to the bodies of batches, which are settled at once.
+func BenchmarkPage(b *testing.B) {
+	s := stream(b)
+	s.feed(commit(0x300))
+	p := itemPage(s, 5*benchRows)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.passes(p)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(p.Rows)), "ns/row")
+}
+
+// itemPage is a page of so many rows of the table of local/bench.
+func itemPage(s *bench, rows int) *backfill.Page {
+	l, err := s.layout(s.t.Context(), relationOf(s.t, items))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := &backfill.Page{ID: session + "/1", Layout: l, Action: change.Read, Snapshot: horizon(s.t, "1000:1000:"), Settled: func() {}}
+	for i := range rows {
+		var t pgoutput.Tuple
+		for _, cell := range item {
+			t = append(t, pgoutput.Value{Kind: pgoutput.Text, Text: []byte(cell.(string))})
+		}
+		t[0].Text = strconv.AppendInt(nil, int64(100_000+i), 10)
+		record, _ := l.Append(nil, t)
+		p.Rows = append(p.Rows, backfill.Row{Record: record, Key: l.Key(nil, t)})
+	}
+	return p
+}
+
+// passes has the page pass its mark, and all of it settled.
+func (b *bench) passes(p *backfill.Page) {
+	b.pages.Add(p)
+	for _, m := range transaction(0x400, 901, mark(1)) {
+		b.take(m)
+	}
+	b.settleAll()
+}
+
+func TestPage_AllocatesNothingForARow(t *testing.T) {
+	s := stream(t)
+	s.feed(commit(0x300))
+	few, many := itemPage(s, 10), itemPage(s, 5*benchRows)
+	of := func(p *backfill.Page) float64 {
+		for range 5 {
+			s.passes(p) // for the memory of the lanes
+		}
+		return testing.AllocsPerRun(5, func() { s.passes(p) })
+	}
+	if m, f := of(many), of(few); m > f+5 {
+		t.Errorf("%v allocations for a page of %d rows, %v for one of %d", m, len(many.Rows), f, len(few.Rows))
+	}
 }
 
 // single is a stream of transactions of one row each.

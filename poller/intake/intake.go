@@ -44,7 +44,9 @@ type Intake struct {
 	ordinal  uint32
 	scratch  [2][]byte
 	merged   pgoutput.Tuple
-	lastData atomic.Int64 // when a transaction last began or ended, in Unix nanoseconds
+	around   change.Around // the rows of a page
+	dealt    [][]dealt     // the same, by lane
+	lastData atomic.Int64  // when a transaction last began or ended, in Unix nanoseconds
 }
 
 // table is a relation of this connection. A nil layout means that it is not ours.
@@ -397,33 +399,53 @@ func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
 	return nil
 }
 
+// page puts the rows of a page into their lanes, one lane after the other, with the indexes and places that they have in the page's order.
 func (in *Intake) page(p *backfill.Page) {
-	t := in.newTable(p.Layout)
+	n := in.deal(p)
+	first := in.Tracker.Take(n)
+	p.Layout.Frame.Around(&in.around, p.Action, &in.tx)
+	for number, rows := range in.dealt {
+		if len(rows) == 0 {
+			continue
+		}
+		run := in.Lanes.Queue(number).Run(p.Compare)
+		for _, d := range rows {
+			at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal + uint32(d.nth)}
+			c := run.Begin(first+uint64(d.nth), d.row)
+			c.Body = in.around.Append(c.Body, p.Rows[d.row].Record, at.Ordinal)
+			run.End(at)
+		}
+		run.Close()
+	}
+	in.ordinal += uint32(n)
+	if p.Compare == nil {
+		in.Metrics.Messages.WithLabelValues(string(p.Action)).Add(float64(n))
+	}
+}
+
+// dealt is a row of a page: which it is, and which among those that are sent.
+type dealt struct{ row, nth int }
+
+// deal gives each lane its rows of a page, but for those of which the stream has brought something newer.
+func (in *Intake) deal(p *backfill.Page) (n int) {
 	unseen := in.Recent.Unseen(p.Snapshot, p.But...)
-	sent := 0
-	for i, r := range p.Rows {
-		if unseen.Holds(p.Layout.Seed(), r) {
+	if len(in.dealt) != in.Lanes.Len() {
+		in.dealt = make([][]dealt, in.Lanes.Len())
+	}
+	for i := range in.dealt {
+		in.dealt[i] = in.dealt[i][:0]
+	}
+	for i := range p.Rows {
+		r := &p.Rows[i]
+		if unseen.Holds(p.Layout.Seed(), *r) {
 			if p.Touched != nil {
 				p.Touched(i)
 			}
-			continue // the stream has brought something newer
+			continue
 		}
-		at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal}
-		in.ordinal++
-		q := in.Lanes.Of(r.Key.Lane)
-		var c *lane.Chunk
-		if p.Compare != nil {
-			c = q.BeginCompare(in.Tracker.Next(), p.Compare, i)
-		} else {
-			c = q.Begin(in.Tracker.Next())
-			sent++
-		}
-		b := append(change.AppendOpen(c.Body, p.Action), r.Record...)
-		b = append(change.AppendChanges(b), "null"...)
-		c.Body = p.Layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
-		q.End(at)
+		number := in.Lanes.Number(r.Key.Lane)
+		in.dealt[number] = append(in.dealt[number], dealt{row: i, nth: n})
+		n++
 	}
-	if n, ok := t.actions[p.Action].(interface{ Add(float64) }); ok {
-		n.Add(float64(sent))
-	}
+	return n
 }

@@ -2,7 +2,10 @@ package intake_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
+
+	"github.com/tidwall/gjson"
 
 	"freshet/poller/backfill"
 	"freshet/poller/pgoutput"
@@ -56,6 +59,45 @@ func TestPages_AreSentAtTheirMarks(t *testing.T) {
 	if one != 1 || two != 1 {
 		t.Errorf("settled %d and %d times, want once each", one, two)
 	}
+}
+
+// However many lanes and batches a page is dealt to, its rows have places one after the other, in its order; those left out take none.
+func TestPages_RowsHaveTheirPlacesInOrder(t *testing.T) {
+	b := newBench(t, 4, exchange.OpenResponse{})
+	b.delivering()
+	b.announce(0x200)
+	var ids []string
+	for i := range 60 {
+		ids = append(ids, strconv.Itoa(i))
+	}
+	settled := 0
+	b.page(1, products, "1005:1005:", &settled, ids...)
+	b.feed(transaction(0x300, 2000, products.insert("7", "new", nil))...)
+	b.feed(transaction(0x310, 2001, mark(1), mark(1), products.insert("100", "after", nil))...)
+	if err := b.lanes.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := 0
+	for _, s := range b.inOrder()[1:] {
+		if want == 7 {
+			want++
+		}
+		id, place := strconv.Itoa(want), uint32(want)
+		if want > 7 {
+			place--
+		}
+		if want == len(ids) {
+			id = "100"
+		}
+		if got := gjson.Get(string(s.Record), "id").Raw; got != id || s.Metadata.Position.Ordinal != place {
+			t.Errorf("id %s has place %d, want id %s and %d", got, s.Metadata.Position.Ordinal, id, place)
+		}
+		want++
+	}
+	if want != len(ids)+1 || settled != 1 {
+		t.Errorf("%d rows came, settled %d times", want, settled)
+	}
+	b.wantSettled(0x318)
 }
 
 func TestPages_AreSettledWithTheirLastRow(t *testing.T) {

@@ -22,17 +22,13 @@ type Queue struct {
 
 // Begin locks the lane and returns the chunk to whose Body one message is to be appended; End must follow.
 // index is the message's place in the stream, for the tracker.
-func (q *Queue) Begin(index uint64) *Chunk { return q.begin(index, nil) }
-
-// BeginCompare is Begin for a row that is to be compared. Such rows share their chunks with no others.
-func (q *Queue) BeginCompare(index uint64, with *Comparison, row int) *Chunk {
-	c := q.begin(index, with)
-	c.rows = append(c.rows, row)
-	return c
+func (q *Queue) Begin(index uint64) *Chunk {
+	q.mu.Lock()
+	return q.begin(index, nil)
 }
 
+// begin opens a chunk when there is none that the message may share. Called with the lock.
 func (q *Queue) begin(index uint64, with *Comparison) *Chunk {
-	q.mu.Lock()
 	if q.open != nil && q.open.Compare != with {
 		q.close()
 		q.signal()
@@ -50,6 +46,16 @@ func (q *Queue) begin(index uint64, with *Comparison) *Chunk {
 
 // End completes the message and unlocks the lane.
 func (q *Queue) End(at change.Position) {
+	added, isFull := q.end(at)
+	q.mu.Unlock()
+	q.set.used.Add(int64(added))
+	if isFull {
+		q.signal()
+	}
+}
+
+// end completes the message, and closes its chunk when that is full now. Called with the lock.
+func (q *Queue) end(at change.Position) (added int, isFull bool) {
 	c := q.open
 	before := 0
 	if len(c.ends) > 0 {
@@ -58,15 +64,50 @@ func (q *Queue) End(at change.Position) {
 	c.ends = append(c.ends, len(c.Body))
 	c.places = append(c.places, at)
 	c.Last = at
-	added := len(c.Body) - before
-	isFull := c.Alone || len(c.ends) >= q.set.limits.BatchMessages || len(c.Body) >= q.set.limits.BatchBytes
+	isFull = c.Alone || len(c.ends) >= q.set.limits.BatchMessages || len(c.Body) >= q.set.limits.BatchBytes
+	added = len(c.Body) - before
 	if isFull {
 		q.close()
 	}
-	q.mu.Unlock()
-	q.set.used.Add(int64(added))
-	if isFull {
-		q.signal()
+	return added, isFull
+}
+
+// Run is many messages for one lane, which is locked once for all of them.
+type Run struct {
+	queue *Queue
+	with  *Comparison
+	added int
+	full  bool
+}
+
+// Run locks the lane until Close. with is nil but for rows that are to be compared; such rows share their chunks with no others.
+func (q *Queue) Run(with *Comparison) Run {
+	q.mu.Lock()
+	return Run{queue: q, with: with}
+}
+
+// Begin is Queue.Begin for the next message. row is which row it is, for a comparison.
+func (r *Run) Begin(index uint64, row int) *Chunk {
+	c := r.queue.begin(index, r.with)
+	if r.with != nil {
+		c.rows = append(c.rows, row)
+	}
+	return c
+}
+
+// End completes the message.
+func (r *Run) End(at change.Position) {
+	added, isFull := r.queue.end(at)
+	r.added += added
+	r.full = r.full || isFull
+}
+
+// Close unlocks the lane.
+func (r *Run) Close() {
+	r.queue.mu.Unlock()
+	r.queue.set.used.Add(int64(r.added))
+	if r.full {
+		r.queue.signal()
 	}
 }
 

@@ -36,7 +36,10 @@ func (s *Set) Len() int { return len(s.lanes) }
 func (s *Set) Queue(lane int) *Queue { return s.lanes[lane] }
 
 // Of is the lane of a key with this hash.
-func (s *Set) Of(hash uint64) *Queue { return s.lanes[hash%uint64(len(s.lanes))] }
+func (s *Set) Of(hash uint64) *Queue { return s.lanes[s.Number(hash)] }
+
+// Number is the number of that lane.
+func (s *Set) Number(hash uint64) int { return int(hash % uint64(len(s.lanes))) }
 
 // Flush makes everything that has gathered ready: nothing more is waiting to be read, so there is nothing to wait for.
 func (s *Set) Flush() {

@@ -83,7 +83,7 @@ type Tuple []Value
 // Value is one column's value.
 type Value struct {
 	Kind byte
-	Text []byte // of a Text value
+	Text []byte // of a Text value, or the bytes of a Binary one
 }
 
 // What a Value can be.
@@ -91,4 +91,5 @@ const (
 	Null      = 'n'
 	Unchanged = 'u' // a TOASTed value that the update did not touch, and that was therefore not sent
 	Text      = 't'
+	Binary    = 'b' // in its type's binary format: never in the stream, which is not asked for it
 )

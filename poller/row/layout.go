@@ -117,10 +117,22 @@ func (l *Layout) AppendChanges(dst []byte, before, after pgoutput.Tuple) []byte 
 }
 
 func (l *Layout) value(dst []byte, column int, v pgoutput.Value) ([]byte, bool) {
-	if v.Kind != pgoutput.Text {
-		return append(dst, "null"...), true
+	switch v.Kind {
+	case pgoutput.Text:
+		return l.types[column].Append(dst, v.Text)
+	case pgoutput.Binary:
+		return l.types[column].AppendBinary(dst, v.Text)
 	}
-	return l.types[column].Append(dst, v.Text)
+	return append(dst, "null"...), true
+}
+
+// Binary is the type, as Postgres has it in its results, of a column that may be read in binary format, and 0 for any other: Append makes
+// the same of both. The key's columns are not among them, since lanes, keys and cursors are made of their text.
+func (l *Layout) Binary(column int) uint32 {
+	if l.isKey[column] || !l.types[column].HasBinary() {
+		return 0
+	}
+	return l.types[column].OID
 }
 
 // Key is a row's primary key in two forms.

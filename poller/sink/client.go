@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,10 +28,7 @@ type Client struct {
 // NewClient makes a client that keeps one connection per lane open. transport is nil but for tests.
 func NewClient(c Config, lanes int, transport http.RoundTripper) *Client {
 	if transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = lanes + 2
-		t.DisableCompression = true
-		transport = t
+		transport = newTransport(lanes)
 	}
 	batches, base := c.routes()
 	return &Client{
@@ -43,6 +39,14 @@ func NewClient(c Config, lanes int, transport http.RoundTripper) *Client {
 		},
 		batches: batches, base: base, timeout: c.Timeout,
 	}
+}
+
+func newTransport(lanes int) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = lanes + 2
+	t.DisableCompression = true
+	t.DialContext = dialer(t.DialContext).whole
+	return t
 }
 
 // Target is the URL as it may be shown.
@@ -59,13 +63,13 @@ type Answer struct {
 }
 
 // Batch posts the bytes of one batch.
-func (c *Client) Batch(ctx context.Context, id string, body []byte, attempt int) Answer {
+func (c *Client) Batch(ctx context.Context, id string, body Body, attempt int) Answer {
 	header := http.Header{exchange.HeaderBatch: {id}, exchange.HeaderAttempt: {strconv.Itoa(attempt)}}
 	return c.do(ctx, http.MethodPost, c.batches, body, header)
 }
 
 // Verify posts a batch that is to be compared with what Redis has.
-func (c *Client) Verify(ctx context.Context, id string, body []byte, attempt int) Answer {
+func (c *Client) Verify(ctx context.Context, id string, body Body, attempt int) Answer {
 	header := http.Header{exchange.HeaderBatch: {id}, exchange.HeaderAttempt: {strconv.Itoa(attempt)}}
 	return c.do(ctx, http.MethodPost, c.base+exchange.RouteVerify, body, header)
 }
@@ -109,7 +113,7 @@ func (c *Client) ask(ctx context.Context, route string, request, into any) Answe
 	if err != nil {
 		return held("cannot encode the request for "+route, err.Error(), "")
 	}
-	return c.decode(c.do(ctx, http.MethodPost, c.base+route, body, http.Header{}), into)
+	return c.decode(c.do(ctx, http.MethodPost, c.base+route, Body{body}, http.Header{}), into)
 }
 
 // Check asks the function about itself, its Redis, and what its rules make of some tables.
@@ -129,13 +133,14 @@ func (c *Client) decode(a Answer, into any) Answer {
 	return a
 }
 
-func (c *Client) do(ctx context.Context, method, to string, body []byte, header http.Header) Answer {
+func (c *Client) do(ctx context.Context, method, to string, body Body, header http.Header) Answer {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, to, nil)
 	if err != nil {
 		return held("POLLER_FUNCTION_URL cannot be used", "it is not a URL", "set it to something like http://127.0.0.1:8080")
 	}
+	defer body.attach(request).over()
 	request.Header = header
 	if body != nil {
 		request.Header.Set("Content-Type", exchange.ContentType)

@@ -58,7 +58,8 @@ type carrier struct {
 	through change.Position
 	sent    time.Time
 	turn    time.Time // when a batch that is not full may go; zero while none waits
-	body    []byte
+	head    []byte
+	body    Body // of the batch that is being sent: its head, a chunk, and its end
 }
 
 func (d *Delivery) lane(ctx context.Context, number int) error {
@@ -199,13 +200,10 @@ func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
 	seal := c.Tracker.Settled()
 	b := change.Batch{ID: c.Session.batchID(c.number, seq), Source: c.Session.Source}
 	b.Fence = c.Session.fenceFor(c.number, seq, through, seal, chunk.Backfills)
-	body, err := b.AppendHead(c.body[:0])
-	if err != nil {
+	if err := c.assemble(&b, chunk); err != nil {
 		return err
 	}
-	body = change.AppendEnd(append(body, chunk.Body...))
-	c.body = body
-	if err := c.Recorder.Record(body); err != nil && c.Waiting.For(-1, &problem.Error{What: "cannot record batches"}, time.Now()) {
+	if err := c.Recorder.Record(c.body); err != nil && c.Waiting.For(-1, &problem.Error{What: "cannot record batches"}, time.Now()) {
 		c.Log.Warn("cannot record batches", logging.Err, err)
 		c.Waiting.Over(-1)
 	}
@@ -216,45 +214,47 @@ func (c *carrier) send(ctx context.Context, chunk *lane.Chunk) error {
 	now := time.Now()
 	c.seq, c.through, c.sent = seq, through, now
 	c.Session.acknowledged(c.number, seal, now)
-	c.trim()
 	if now := a.rules(); now != "" && now != c.Session.Opened.Plan.Rules && c.Session.fence {
 		return ErrRules
 	}
 	return nil
 }
 
-func (c *carrier) trim() {
-	if cap(c.body) > 4<<20 {
-		c.body = nil // one huge row must not keep its room for ever
+// assemble makes the body of a batch, of which the chunk stays where it is.
+func (c *carrier) assemble(b *change.Batch, chunk *lane.Chunk) (err error) {
+	if c.head, err = b.AppendHead(c.head[:0]); err != nil {
+		return err
 	}
+	c.body = append(c.body[:0], c.head, chunk.Body, endOfBatch)
+	return nil
 }
+
+var endOfBatch = change.AppendEnd(nil)
 
 // compare has the chunk compared with what Redis has, at its place in the lane. Nothing is written, so an answer that is lost costs no more
 // than the question; and what the function cannot compare keeps nobody waiting.
 func (c *carrier) compare(ctx context.Context, chunk *lane.Chunk) error {
 	b := change.Batch{ID: c.Session.batchID(c.number, c.seq) + "?", Source: c.Session.Source, Fence: c.Session.placeOf(c.number, c.seq, c.through)}
-	body, err := b.AppendHead(c.body[:0])
-	if err != nil {
+	if err := c.assemble(&b, chunk); err != nil {
 		return err
 	}
-	c.body = change.AppendEnd(append(body, chunk.Body...))
 	a, err := c.settle(ctx, b.ID, chunk, c.Client.Verify)
 	if err != nil {
 		return err
 	}
 	result, a := c.Client.Comparison(a)
-	c.trim()
 	chunk.Tell(result, a.Problem)
 	return nil
 }
 
 // post is one attempt.
-type post func(ctx context.Context, id string, body []byte, attempt int) Answer
+type post func(ctx context.Context, id string, body Body, attempt int) Answer
 
 // settle repeats the same bytes until the sink has settled them. A comparison is given up where a batch would be held.
 func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to post) (Answer, error) {
 	again := newBackoff(c.Config.RetryMax)
 	body := c.body
+	defer clear(c.body) // a chunk with a huge row must not be kept by the lane that has sent it
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
 		a := to(ctx, id, body, attempt)
@@ -278,7 +278,7 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to p
 			if chunk.Messages() > 1 {
 				return a, errTooLarge
 			}
-			if small := c.reduced(chunk); small != nil && chunk.Compare == nil && len(body) == len(c.body) {
+			if small := c.reduced(chunk); small != nil && chunk.Compare == nil && body.Len() == c.body.Len() {
 				body = small
 				continue
 			}
@@ -307,6 +307,6 @@ func (c *carrier) observe(id string, attempt int, chunk *lane.Chunk, a Answer, t
 	}
 	c.Metrics.BatchMessages.Observe(float64(chunk.Messages()))
 	if c.Log.Enabled(context.Background(), slog.LevelDebug) {
-		c.Log.Debug("batch settled", logging.Batch, id, logging.Attempt, attempt, logging.Messages, chunk.Messages(), logging.Bytes, len(c.body), logging.Took, took)
+		c.Log.Debug("batch settled", logging.Batch, id, logging.Attempt, attempt, logging.Messages, chunk.Messages(), logging.Bytes, c.body.Len(), logging.Took, took)
 	}
 }

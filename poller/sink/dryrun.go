@@ -14,6 +14,6 @@ func (c *Client) DryRun(ctx context.Context, body []byte, against bool) (receipt
 	if against {
 		query += "&" + exchange.QueryAgainst + "=1"
 	}
-	a = c.do(ctx, http.MethodPost, c.base+exchange.RouteBatches+query, body, http.Header{})
+	a = c.do(ctx, http.MethodPost, c.base+exchange.RouteBatches+query, Body{body}, http.Header{})
 	return receipt, c.decode(a, &receipt)
 }

@@ -46,6 +46,6 @@ func (c *Client) SettleDeadLetters(ctx context.Context, ask exchange.DeadLetters
 	if err != nil {
 		return done, held("cannot encode the request", err.Error(), "")
 	}
-	a = c.do(ctx, http.MethodPost, c.base+exchange.RouteDeadLetters, body, http.Header{})
+	a = c.do(ctx, http.MethodPost, c.base+exchange.RouteDeadLetters, Body{body}, http.Header{})
 	return done, c.decode(a, &done)
 }

@@ -13,11 +13,11 @@ import (
 
 // reduced is the batch with its one message cut down to the primary key: a row that no request can carry becomes a dead letter, and
 // its key is removed. It has the fence of the whole batch, of which the sink applies one or the other. It is nil where that would not help.
-func (c *carrier) reduced(chunk *lane.Chunk) []byte {
+func (c *carrier) reduced(chunk *lane.Chunk) Body {
 	if !c.Config.Fence || chunk.Messages() != 1 {
 		return nil // an endpoint that knows no fence keeps no letters either
 	}
-	b, err := change.ParseBatch(c.body)
+	b, err := change.ParseBatch(c.body.Bytes())
 	if err != nil || len(b.Messages) != 1 || b.Messages[0].Action == change.Truncate {
 		return nil
 	}
@@ -31,10 +31,10 @@ func (c *carrier) reduced(chunk *lane.Chunk) []byte {
 	if err != nil {
 		return nil
 	}
-	if body = change.AppendEnd(small.Append(body)); len(body) >= len(c.body) {
+	if body = change.AppendEnd(small.Append(body)); len(body) >= c.body.Len() {
 		return nil
 	}
-	return body
+	return Body{body}
 }
 
 // dead tells of messages that became dead letters, now and then.

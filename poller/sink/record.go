@@ -36,7 +36,7 @@ func NewRecorder(dir string, keep int) (*Recorder, error) {
 }
 
 // Record writes one batch and removes the oldest beyond what is kept.
-func (r *Recorder) Record(body []byte) error {
+func (r *Recorder) Record(body Body) error {
 	if r == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (r *Recorder) Record(body []byte) error {
 	defer r.mu.Unlock()
 	r.next++
 	path := filepath.Join(r.dir, fmt.Sprintf("batch-%09d.json", r.next))
-	if err := os.WriteFile(path, body, 0o600); err != nil {
+	if err := os.WriteFile(path, body.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("record a batch: %w", err)
 	}
 	names := r.names()

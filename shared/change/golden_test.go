@@ -205,3 +205,23 @@ func TestMessage_AllocatesNothing(t *testing.T) {
 		t.Errorf("got %v allocations, want none", n)
 	}
 }
+
+// What stands around a record is the same whether it is prepared or not.
+func TestAround_IsTheSameAsItsParts(t *testing.T) {
+	var tx change.Transaction
+	var around change.Around
+	for i, table := range []change.Table{products, {Schema: `odd "schema"`, Name: "t"}} {
+		frame := change.NewFrame(table, []string{"id", "b"}[:i+1])
+		for _, action := range []change.Action{change.Read, change.Update, change.Delete} {
+			tx.Begin(uint32(771+i*1_000_000), 0x16B374D848, at)
+			frame.Around(&around, action, &tx)
+			for _, ordinal := range []uint32{0, 1, 0xFFFFFFFF} {
+				want := append(change.AppendOpen([]byte("before,"), action), mug...)
+				want = frame.AppendClose(append(change.AppendChanges(want), "null"...), &tx, ordinal)
+				if got := around.Append([]byte("before,"), []byte(mug), ordinal); string(got) != string(want) {
+					t.Errorf("got  %s\nwant %s", got, want)
+				}
+			}
+		}
+	}
+}

@@ -75,6 +75,23 @@ func (f *Frame) AppendClose(dst []byte, t *Transaction, ordinal uint32) []byte {
 	return append(dst, t.end...)
 }
 
+// Around is what stands around the records of a table's messages that are of one transaction, do the same and tell of no changes.
+type Around struct{ before, between, after []byte }
+
+// Around fills in a, keeping its buffers.
+func (f *Frame) Around(a *Around, action Action, t *Transaction) {
+	a.before = AppendOpen(a.before[:0], action)
+	a.between = append(AppendChanges(a.between[:0]), "null"...)
+	a.between = append(append(a.between, f.head...), t.place...)
+	a.after = append(append(a.after[:0], f.tail...), t.end...)
+}
+
+// Append writes the whole message of a record, as AppendOpen, AppendChanges and AppendClose would.
+func (a *Around) Append(dst, record []byte, ordinal uint32) []byte {
+	dst = append(append(append(dst, a.before...), record...), a.between...)
+	return append(Position{Ordinal: ordinal}.appendOrdinal(dst), a.after...)
+}
+
 // AppendHead begins a batch up to the opening bracket of its messages, which follow joined by commas, then AppendEnd.
 func (b *Batch) AppendHead(dst []byte) ([]byte, error) {
 	head := struct {
