@@ -43,6 +43,6 @@ func LookUp(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, texts []str
 const PrepareSQL = prepareSQL
 
 // NextLimit is how many rows come after a page of so many bytes that was to have limit rows.
-func NextLimit(limit, bytes, aim int) int {
-	return nextLimit(limit, &Page{memory: &memory{records: make([]byte, bytes)}}, aim)
+func NextLimit(limit, bytes, aim, most int) int {
+	return nextLimit(limit, &Page{memory: &memory{records: make([]byte, bytes)}}, aim, most)
 }

@@ -169,7 +169,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 		f.read.Cursor = f.cursor
 	}
 	r.Read(f.layout.Table, len(page.Rows))
-	f.limit = nextLimit(f.limit, page, r.Limits.BackfillPageBytes)
+	f.limit = nextLimit(f.limit, page, r.Limits.BackfillPageBytes, r.pageRows())
 	reached, last := f.read, f.last
 	page.Settled = func() {
 		f.reached(r, reached, last)
@@ -199,11 +199,19 @@ func (f *fill) estimate(ctx context.Context, r *Runner) {
 	f.mu.Unlock()
 }
 
+// pageRows is how many rows a page has at the most. Lanes get unequal shares of it: they differ by some percent where a share has a thousand rows.
+func (r *Runner) pageRows() int {
+	if r.Batches == 0 {
+		return mostRows
+	}
+	return max(1, min(mostRows, r.Batches-r.Batches/16))
+}
+
 // growth is how much larger than this page the next one may be.
 const growth = 16
 
-// nextLimit is the next page's number of rows, from the size of this one.
-func nextLimit(limit int, page *Page, aim int) int {
+// nextLimit is the next page's number of rows, at most most, from the size of this one.
+func nextLimit(limit int, page *Page, aim, most int) int {
 	if page.partial {
 		limit = len(page.Rows)
 	}
@@ -211,7 +219,7 @@ func nextLimit(limit int, page *Page, aim int) int {
 	case bytes > 2*aim:
 		return max(1, limit/2)
 	case bytes < aim/2:
-		return min(mostRows, limit*min(growth, aim/max(1, bytes)))
+		return min(most, limit*min(growth, aim/max(1, bytes)))
 	}
 	return limit
 }

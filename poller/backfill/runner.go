@@ -20,7 +20,7 @@ import (
 // Limits bound a backfill.
 type Limits struct {
 	BackfillPages     int `split_words:"true" default:"4" desc:"Pages of a backfill that are on their way at the same time."`
-	BackfillPageBytes int `split_words:"true" default:"1048576" desc:"Size of a page that a backfill aims at; the number of rows follows from it."`
+	BackfillPageBytes int `split_words:"true" default:"2097152" desc:"Size of a page that a backfill aims at; the number of rows follows from it."`
 }
 
 // Task is one table whose rows are to be read.
@@ -47,6 +47,9 @@ type Runner struct {
 	Shapes  map[string]exchange.TableShape // the same tables as the function was told of them
 	Plan    exchange.Plan
 	Limits  Limits
+	// Batches is how many messages the batches of all lanes take that are sent at a time: a page that has somewhat fewer rows becomes as many
+	// batches, nearly full, and leaves no rest. Zero if that does not matter.
+	Batches int
 	Pages   *Pages
 	Recent  *Recent
 	Refetch *Refetch

@@ -289,7 +289,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 	if len(page.Rows) > 0 {
 		w.cursor = page.last
 	}
-	w.limit = nextLimit(w.limit, page, aim)
+	w.limit = nextLimit(w.limit, page, aim, r.pageRows())
 	return w.compare(ctx, r, t, page, w.cursor, 0)
 }
 

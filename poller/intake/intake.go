@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -409,9 +410,12 @@ func (in *Intake) page(p *backfill.Page) {
 			continue
 		}
 		run := in.Lanes.Queue(number).Run(p.Compare)
-		for _, d := range rows {
+		for i, d := range rows {
 			at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal + uint32(d.nth)}
 			c := run.Begin(first+uint64(d.nth), d.row)
+			if i == 0 { // makes room for all at once
+				c.Body = slices.Grow(c.Body, in.size(p, rows))
+			}
 			c.Body = in.around.Append(c.Body, p.Rows[d.row].Record, at.Ordinal)
 			run.End(at)
 		}
@@ -421,6 +425,14 @@ func (in *Intake) page(p *backfill.Page) {
 	if p.Compare == nil {
 		in.Metrics.Messages.WithLabelValues(string(p.Action)).Add(float64(n))
 	}
+}
+
+// size is how many bytes some rows of a page become, or as many as a batch may have.
+func (in *Intake) size(p *backfill.Page, rows []dealt) (n int) {
+	for _, d := range rows {
+		n += len(p.Rows[d.row].Record)
+	}
+	return min(n+len(rows)*in.around.Len(), in.Lanes.BatchBytes())
 }
 
 // dealt is a row of a page: which it is, and which among those that are sent.

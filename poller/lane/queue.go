@@ -168,11 +168,15 @@ func (q *Queue) takeFull() *Chunk {
 	return c
 }
 
-// Partial says that a chunk which is not full is ready.
-func (q *Queue) Partial() bool {
+// Partial says whether a chunk that is not full is ready, and whether it is large all the same: a quarter of what it may be.
+func (q *Queue) Partial() (ready, large bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.open != nil && q.ready
+	if q.open == nil || !q.ready {
+		return false, false
+	}
+	limits := q.set.limits
+	return true, 4*len(q.open.ends) >= limits.BatchMessages || 4*len(q.open.Body) >= limits.BatchBytes
 }
 
 // Take returns the oldest chunk that is ready, full or not, nil when there is none.

@@ -41,6 +41,9 @@ func (s *Set) Of(hash uint64) *Queue { return s.lanes[s.Number(hash)] }
 // Number is the number of that lane.
 func (s *Set) Number(hash uint64) int { return int(hash % uint64(len(s.lanes))) }
 
+// BatchBytes is the size at which a batch is full.
+func (s *Set) BatchBytes() int { return s.limits.BatchBytes }
+
 // Flush makes everything that has gathered ready: nothing more is waiting to be read, so there is nothing to wait for.
 func (s *Set) Flush() {
 	for _, q := range s.lanes {

@@ -102,14 +102,17 @@ func (c *carrier) next(queue *lane.Queue, now time.Time) (chunk *lane.Chunk, wai
 	if chunk = queue.TakeFull(); chunk != nil {
 		return chunk, 0
 	}
-	if !queue.Partial() {
+	ready, large := queue.Partial()
+	if !ready {
 		return nil, 0
 	}
-	if c.turn.IsZero() {
-		c.turn = c.pacer.reserve(now)
-	}
-	if wait = c.turn.Sub(now); wait > 0 {
-		return nil, wait
+	if !large {
+		if c.turn.IsZero() {
+			c.turn = c.pacer.reserve(now)
+		}
+		if wait = c.turn.Sub(now); wait > 0 {
+			return nil, wait
+		}
 	}
 	c.turn = time.Time{}
 	return queue.Take(), 0
