@@ -247,6 +247,20 @@ func stringEnd(body []byte, i int) (end int, escaped bool) {
 	}
 }
 
+// plainEnd is stringEnd for strings that hardly ever have escapes.
+func plainEnd(body []byte, i int) int {
+	for ; i+8 <= len(body); i += 8 {
+		if hits := special(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+			if i += bits.TrailingZeros64(hits) / 8; byteAt(body, i) == '"' {
+				return i + 1
+			}
+			break
+		}
+	}
+	i, _ = stringEnd(body, i)
+	return i
+}
+
 // special finds the bytes that cannot stand for themselves in a string: quotes, backslashes and control characters. The lowest
 // bit that is set belongs to the first of the eight that is one; later bits may err.
 func special(v uint64) uint64 {
@@ -275,7 +289,37 @@ func escapeEnd(body []byte, i int) int {
 	return -1
 }
 
+// numberEnd looks first for what most numbers are: fewer than eight digits, and perhaps as few behind a point.
 func numberEnd(body []byte, i int) int {
+	if i+17 > len(body) {
+		return longNumberEnd(body, i)
+	}
+	j := i
+	if body[j] == '-' {
+		j++
+	}
+	v := binary.LittleEndian.Uint64(body[j:])
+	n := bits.TrailingZeros64(noDigit(v)) / 8
+	if n == 0 || n == 8 || n > 1 && byte(v) == '0' {
+		return longNumberEnd(body, i)
+	}
+	j += n
+	c := byte(v >> (8 * n))
+	if c == '.' && j+9 <= len(body) {
+		v = binary.LittleEndian.Uint64(body[j+1:])
+		if n = bits.TrailingZeros64(noDigit(v)) / 8; n == 0 || n == 8 {
+			return longNumberEnd(body, i)
+		}
+		j += 1 + n
+		c = byte(v >> (8 * n))
+	}
+	if c == '.' || c == 'e' || c == 'E' {
+		return longNumberEnd(body, i)
+	}
+	return j
+}
+
+func longNumberEnd(body []byte, i int) int {
 	if byteAt(body, i) == '-' {
 		i++
 	}
@@ -304,9 +348,25 @@ func digitsEnd(body []byte, i int) int {
 	if !isDigit(byteAt(body, i)) {
 		return -1
 	}
-	for i++; i < len(body) && isDigit(body[i]); i++ {
+	for ; i+8 <= len(body); i += 8 {
+		if hits := noDigit(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+			return i + bits.TrailingZeros64(hits)/8
+		}
+	}
+	for ; i < len(body) && isDigit(body[i]); i++ {
 	}
 	return i
+}
+
+// noDigit finds the bytes that are no digits, in the manner of special.
+func noDigit(v uint64) uint64 {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	// Digits become 0 to 9, and no other byte does. Adding then sets the highest bit of all that is above 9 and below 0x80.
+	v ^= '0' * each
+	return (v + (0x80-10)*each | v) & high
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
