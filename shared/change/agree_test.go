@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidwall/gjson"
+
 	"freshet/shared/change"
 )
 
@@ -27,6 +29,10 @@ func agree(t *testing.T, body []byte, dirty *change.Batch) {
 	case wantErr != nil && (err.Error() != wantErr.Error() || again.Error() != wantErr.Error()):
 		t.Fatalf("%.2000q: got %q and %q, want %q", body, err, again, wantErr)
 	}
+	keysAreRight(t, got.Messages)
+	keysAreRight(t, dirty.Messages)
+	change.Bare(got.Messages)
+	change.Bare(dirty.Messages)
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%.2000q:\n got %+v\nwant %+v", body, got, want)
 	}
@@ -37,6 +43,25 @@ func agree(t *testing.T, body []byte, dirty *change.Batch) {
 		t.Fatalf("%.2000q: messages that were forgotten are still there", body)
 	case wantErr == nil && !reflect.DeepEqual(*dirty, want):
 		t.Fatalf("%.2000q:\n got %+v\nwant %+v in a batch that was used before", body, *dirty, want)
+	}
+}
+
+// keysAreRight wants keys that were come upon to be those that are found by looking.
+func keysAreRight(t *testing.T, messages []change.Message) {
+	t.Helper()
+	for i := range messages {
+		m, want := &messages[i], ""
+		key := m.Key()
+		if key == "" {
+			continue
+		}
+		gjson.Parse(m.Record).ForEach(func(name, value gjson.Result) bool {
+			want = value.Raw
+			return name.Str != m.Metadata.PrimaryKey[0]
+		})
+		if key != want {
+			t.Fatalf("message %d, %+v: the key is %s, want %s", i, m, key, want)
+		}
 	}
 }
 

@@ -9,10 +9,12 @@ import (
 // columns. Where a message has these very bytes, and one value in each place between, it is as sound as the one before, and what it means is known.
 type spelling struct {
 	Action
-	gaps   []gap // before each value of the record, and before that of changes
-	tail   gap   // from changes to the metadata
-	record int   // how far behind the beginning the record begins
-	behind int   // how far before the value of changes it ends
+	gaps   []gap   // before each value of the record, and before that of changes
+	tail   gap     // from changes to the metadata
+	record int     // how far behind the beginning the record begins
+	behind int     // how far before the value of changes it ends
+	key    int     // behind which gap the primary key's value is, if the key is of one column; else -1
+	column *string // that column
 }
 
 // gap is text that is compared often. Most of it is short, and then a call takes longer than comparing.
@@ -62,6 +64,7 @@ func (p *parser) spelled(m *Message) bool {
 
 func (s *spelling) read(p *parser, m *Message) bool {
 	body, start, i, before := p.body, p.at, p.at, 0
+	var key span
 	p.depth += 2 // into the message, and its record
 	for k := range s.gaps {
 		g := &s.gaps[k]
@@ -73,6 +76,7 @@ func (s *spelling) read(p *parser, m *Message) bool {
 			before = i
 			p.depth--
 		}
+		begins := i
 		switch c := byteAt(body, i); {
 		case c == '"':
 			if i = plainEnd(body, i+1); i < 0 {
@@ -88,6 +92,9 @@ func (s *spelling) read(p *parser, m *Message) bool {
 			}
 			i = p.at
 		}
+		if k == s.key {
+			key = span{begins, i}
+		}
 	}
 	if before == 0 || len(body)-i < 16 || !s.tail.begins(body[i:]) {
 		return false
@@ -101,6 +108,10 @@ func (s *spelling) read(p *parser, m *Message) bool {
 		return false
 	}
 	m.Action, m.Record = s.Action, p.text[start+s.record:before-s.behind]
+	m.key = met{}
+	if primary := m.Metadata.PrimaryKey; len(primary) == 1 && &primary[0] == s.column {
+		m.key = met{p.text[key.from:key.to], s.column}
+	}
 	p.at++
 	p.depth--
 	return true
@@ -114,11 +125,14 @@ func (p *parser) learn(start int, record, changes, metadata span, m *Message) {
 	}
 	s := &p.spellings[p.learnt%len(p.spellings)]
 	p.learnt++
-	*s = spelling{Action: m.Action, gaps: slices.Grow(s.gaps[:0], 16), tail: newGap(p.text[changes.to:metadata.from]), record: record.from - start, behind: changes.from - record.to}
+	*s = spelling{Action: m.Action, gaps: slices.Grow(s.gaps[:0], 16), tail: newGap(p.text[changes.to:metadata.from]), record: record.from - start, behind: changes.from - record.to, key: -1}
 	from := start
 	columns := scanner{body: p.body[:record.to], text: p.text[:record.to], at: record.from}
 	columns.enter()
-	for _, more := columns.member(); more; _, more = columns.member() {
+	for name, more := columns.member(); more; name, more = columns.member() {
+		if primary := m.Metadata.PrimaryKey; s.column == nil && len(primary) == 1 && name == primary[0] {
+			s.key, s.column = len(s.gaps), &primary[0]
+		}
 		s.gaps = append(s.gaps, newGap(p.text[from:columns.at]))
 		columns.value()
 		from = columns.at
