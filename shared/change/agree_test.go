@@ -221,6 +221,34 @@ func TestParseBatch_AgreesOnDamage(t *testing.T) {
 	}
 }
 
+// What stands before the messages is read by other means where it is spelled as a poller spells it.
+func TestParseBatch_AgreesOnHeads(t *testing.T) {
+	head, err := (&change.Batch{
+		ID: "s/1/2", Source: change.Source{System: "74210", Timeline: 1, Database: "shop", Slot: "freshet"},
+		Fence: &change.Fence{Sink: "main", Session: "s", Lane: 3, Seq: 42, After: []uint64{7, 0, 11}, Through: change.Position{Commit: 9, Ordinal: 5}, Seal: 0x16B3000},
+	}).AppendHead(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := change.AppendEnd(head)
+	dirty := used(t)
+	agree(t, body, dirty)
+	for i := range body {
+		for _, odd := range []string{"", "\x00", "\n", " ", `"`, `\`, "{", "}", "]", ",", ":", "0", "-", ".5", "e5", "a", "\xff", "\xc3\xa4", `\u0041`, "9999999999", `,"x":1`, `,"lane":2`, `,"system":"2"`} {
+			agree(t, slices.Concat(body[:i], []byte(odd), body[i+1:]), dirty)
+			agree(t, slices.Concat(body[:i], []byte(odd), body[i:]), dirty)
+		}
+	}
+	for _, value := range []string{`"main"`, `"s"`, `3`, `42`, `7`, `11`, `[7,0,11]`, `"0000000000000009-00000005"`, `"0/16B3000"`, `"74210"`, `1`, `"shop"`, `"freshet"`} {
+		if !strings.Contains(string(body), ":"+value) && !strings.Contains(string(body), value+"]") && !strings.Contains(string(body), "["+value) {
+			t.Fatal("there is no", value)
+		}
+		for _, odd := range oddValues {
+			agree(t, []byte(strings.Replace(string(body), value, odd, 1)), dirty)
+		}
+	}
+}
+
 func TestParseBatch_AgreesOnDepth(t *testing.T) {
 	like := `{"messages":[` + strings.Repeat(`{"action":"read","record":{"a":1},"changes":null,"metadata":{"table_name":"t"}},`, 4)
 	dirty := used(t)

@@ -94,11 +94,16 @@ func (p *parser) batch(b *Batch) (err error) {
 		case "id":
 			b.ID, err = stringMember("id", p.value())
 		case "source":
-			err = decodeMember("source", p.value(), &b.Source)
+			raw := p.value()
+			if plain := (plainly{raw, true}); !plain.source(&b.Source) {
+				err = decodeMember("source", raw, &b.Source)
+			}
 		case "fence":
 			if raw := p.value(); raw != "null" {
 				b.Fence = new(Fence)
-				err = decodeMember("fence", raw, b.Fence)
+				if plain := (plainly{raw, true}); !plain.fence(b.Fence) {
+					err = decodeMember("fence", raw, b.Fence)
+				}
 			}
 		case "messages":
 			seen = true
