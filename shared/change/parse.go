@@ -72,6 +72,8 @@ type parser struct {
 	scanner
 	patterns [4]pattern // of the last tables
 	learned  int        // how many there were
+	matched  int        // which of them the last metadata was like,
+	again    bool       // which was of the same transaction as that before it, as the next will be
 	// The last kinds of messages, how many there were, and how many messages were like them.
 	spellings     [4]spelling
 	learnt, alike int

@@ -104,7 +104,7 @@ func (s *spelling) read(p *parser, m *Message) bool {
 		return false
 	}
 	p.at = i + len(s.tail.text)
-	if p.metadata(&m.Metadata) != nil || m.Metadata.Table == "" || p.next() != '}' {
+	if !p.goesOn(&m.Metadata) && p.metadata(&m.Metadata) != nil || m.Metadata.Table == "" || p.next() != '}' {
 		return false
 	}
 	m.Action, m.Record = s.Action, p.text[start+s.record:before-s.behind]
