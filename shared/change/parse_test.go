@@ -153,11 +153,11 @@ func TestMessage_Key(t *testing.T) {
 // However many messages of one transaction lack the same, each of them is broken.
 func TestParseBatchApart_FindsEachOfManyAlike(t *testing.T) {
 	const (
-		whole       = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"table_name":"t","commit_timestamp":"2026","position":"00000016B374D848-00000001","transaction_id":771}}`
-		tablelessly = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"commit_timestamp":"2026","position":"00000016B374D848-00000001","transaction_id":771}}`
+		whole    = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"table_name":"t","commit_timestamp":"2026","position":"00000016B374D848-00000001","transaction_id":771}}`
+		nameless = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"commit_timestamp":"2026","position":"00000016B374D848-00000001","transaction_id":771}}`
 	)
 	var b change.Batch
-	for _, one := range []string{tablelessly, strings.Replace(whole, "{\"id\":1}", "7", 1), strings.Replace(whole, "null", "7", 1), strings.Replace(whole, "D848", "D84g", 1)} {
+	for _, one := range []string{nameless, strings.Replace(whole, "{\"id\":1}", "7", 1), strings.Replace(whole, "null", "7", 1), strings.Replace(whole, "D848", "D84g", 1)} {
 		all := strings.Repeat(whole+",", 4) + strings.Repeat(one+",", 5) + whole
 		broken, err := change.ParseBatchApart(&b, []byte(`{"messages":[`+all+`]}`))
 		if err != nil || len(broken) != 5 || len(b.Messages) != 5 {
