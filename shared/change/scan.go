@@ -1,7 +1,6 @@
 package change
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -223,7 +222,7 @@ func pastName(body []byte, i int) (end, value int, escaped bool) {
 func stringEnd(body []byte, i int) (end int, escaped bool) {
 	for {
 		for ; i+8 <= len(body); i += 8 {
-			if hits := special(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+			if hits := special(load(body, i)); hits != 0 {
 				if i += bits.TrailingZeros64(hits) / 8; byteAt(body, i) == '"' {
 					return i + 1, escaped
 				}
@@ -250,7 +249,7 @@ func stringEnd(body []byte, i int) (end int, escaped bool) {
 // plainEnd is stringEnd for strings that hardly ever have escapes.
 func plainEnd(body []byte, i int) int {
 	for ; i+8 <= len(body); i += 8 {
-		if hits := special(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+		if hits := special(load(body, i)); hits != 0 {
 			if i += bits.TrailingZeros64(hits) / 8; byteAt(body, i) == '"' {
 				return i + 1
 			}
@@ -291,22 +290,22 @@ func escapeEnd(body []byte, i int) int {
 
 // numberEnd looks first for what most numbers are: fewer than eight digits, and perhaps as few behind a point.
 func numberEnd(body []byte, i int) int {
-	if i+17 > len(body) {
+	if i+1+7+1+8 > len(body) { // a sign, digits, a point, and what is loaded behind it
 		return longNumberEnd(body, i)
 	}
 	j := i
 	if body[j] == '-' {
 		j++
 	}
-	v := binary.LittleEndian.Uint64(body[j:])
+	v := load(body, j)
 	n := bits.TrailingZeros64(noDigit(v)) / 8
 	if n == 0 || n == 8 || n > 1 && byte(v) == '0' {
 		return longNumberEnd(body, i)
 	}
 	j += n
 	c := byte(v >> (8 * n))
-	if c == '.' && j+9 <= len(body) {
-		v = binary.LittleEndian.Uint64(body[j+1:])
+	if c == '.' {
+		v = load(body, j+1)
 		if n = bits.TrailingZeros64(noDigit(v)) / 8; n == 0 || n == 8 {
 			return longNumberEnd(body, i)
 		}
@@ -349,7 +348,7 @@ func digitsEnd(body []byte, i int) int {
 		return -1
 	}
 	for ; i+8 <= len(body); i += 8 {
-		if hits := noDigit(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+		if hits := noDigit(load(body, i)); hits != 0 {
 			return i + bits.TrailingZeros64(hits)/8
 		}
 	}
