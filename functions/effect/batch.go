@@ -49,8 +49,8 @@ type Batch struct {
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Writes) // values point into a request's body, which must not be kept alive
-	clear(b.at.places)
 	clear(b.Letters)
+	b.at.used = false
 	*b = Batch{Clears: b.Clears[:0], Writes: b.Writes[:0], Letters: b.Letters[:0], Limits: b.Limits, at: b.at, keys: b.keys[:0]}
 }
 
@@ -62,7 +62,7 @@ func (b *Batch) Set(key []byte, value string, expireMS int64) {
 	if b.tooLarge(key, value) {
 		return
 	}
-	b.put(key, Write{Value: value, ExpireMS: expireMS})
+	b.put(key, &Write{Value: value, ExpireMS: expireMS})
 }
 
 // tooLarge removes the key of a value that is.
@@ -80,47 +80,45 @@ func (b *Batch) Refresh(key []byte, value string, expireMS int64) {
 	if b.tooLarge(key, value) {
 		return
 	}
-	b.put(key, Write{Value: value, ExpireMS: expireMS, IfThere: true})
+	b.put(key, &Write{Value: value, ExpireMS: expireMS, IfThere: true})
 }
 
 // Delete removes key. Key is copied.
-func (b *Batch) Delete(key []byte) { b.put(key, Write{Delete: true}) }
+func (b *Batch) Delete(key []byte) { b.put(key, &Write{Delete: true}) }
 
-func (b *Batch) put(key []byte, w Write) {
+// put adds a write that has no key yet. A pointer, and one member at a time: copying a struct as a whole right after its members were
+// stored waits for these stores, for longer than all else here takes.
+func (b *Batch) put(key []byte, w *Write) {
 	if b.Limits.Key > 0 && len(key) > b.Limits.Key {
 		if !w.Delete { // there can be no such key to delete
 			b.unfit = keyTooLong(len(key), b.Limits.Key)
 		}
 		return
 	}
-	w.From = b.message
-	at := b.at.place(key, b.Writes)
-	if *at > 0 {
-		was := &b.Writes[*at-1]
+	if was := b.at.find(key, b.Writes); was != nil {
 		b.overtake(was)
-		*was = was.then(w)
+		was.From = b.message
+		was.follow(w)
 		return
 	}
-	w.Key = b.keep(key)
-	b.Writes = append(b.Writes, w)
-	*at = int32(len(b.Writes))
+	b.Writes = append(b.Writes, Write{})
+	to := &b.Writes[len(b.Writes)-1]
+	to.Key, to.Value, to.ExpireMS = b.keep(key), w.Value, w.ExpireMS
+	to.Delete, to.IfThere, to.From = w.Delete, w.IfThere, b.message
 }
 
-// then is what is left of w when next follows for the same key. What is written only when the key is there follows the write before it, which
-// has decided that.
-func (w Write) then(next Write) Write {
-	next.Key = w.Key
+// follow makes w what is left of it when next follows for the same key. What is written only when the key is there follows the write before
+// it, which has decided that.
+func (w *Write) follow(next *Write) {
 	switch {
 	case !next.IfThere:
-		return next
+		w.Delete, w.IfThere, w.ExpireMS = next.Delete, false, next.ExpireMS
 	case w.Delete:
-		w.From = next.From
-		return w
-	case next.ExpireMS == 0:
-		next.ExpireMS = w.ExpireMS
+		return
+	case next.ExpireMS != 0:
+		w.ExpireMS = next.ExpireMS
 	}
-	next.IfThere = w.IfThere
-	return next
+	w.Value = next.Value
 }
 
 // keep copies key behind the others. When the buffer grows, earlier keys stay where they were.
@@ -142,7 +140,9 @@ func (b *Batch) Clear(prefix string) {
 	}
 	clear(b.Writes[len(kept):])
 	b.Writes = kept
-	b.at.fill(kept)
+	if b.at.used {
+		b.at.fill(kept)
+	}
 	b.Clears = append(b.Clears, prefix)
 }
 

@@ -51,6 +51,24 @@ func TestBatch_FindsEachOfManyKeys(t *testing.T) {
 	}
 }
 
+// Keys that rise are not looked for. The first that does not must still find all that came before it.
+func TestBatch_FindsKeysThatRose(t *testing.T) {
+	const rising = 300 // through 9, 10 and 99, 100
+	var b effect.Batch
+	for again := range rising {
+		b.Reset()
+		for i := range rising {
+			b.Set(fmt.Appendf(nil, "a:%d", i), "1", 0)
+		}
+		b.Set(fmt.Appendf(nil, "a:%d", again), "2", 0)
+		b.Set([]byte("a:300"), "1", 0)
+		b.Delete([]byte("a:300"))
+		if len(b.Writes) != rising+1 || b.Overtaken != 2 || b.Writes[again].Value != "2" || !b.Writes[rising].Delete {
+			t.Fatalf("a:%d again: %d writes, %d overtaken, %+v", again, len(b.Writes), b.Overtaken, b.Writes[again])
+		}
+	}
+}
+
 func TestBatch_ClearForgetsWhatCameBeforeAndKeepsWhatComesAfter(t *testing.T) {
 	var b effect.Batch
 	b.Set([]byte("orders:1"), "old", 0)
@@ -81,7 +99,7 @@ func TestBatch_EqualsOneByOne(t *testing.T) {
 		want := map[string]held{"a:9": {"before", 7}, "b:9": {"before", 0}}
 		got := map[string]held{"a:9": {"before", 7}, "b:9": {"before", 0}}
 		for i := range rapid.IntRange(0, 60).Draw(r, "messages") {
-			key := rapid.SampledFrom([]string{"a:1", "a:2", "a:9", "b:1", "b:9"}).Draw(r, "key")
+			key := rapid.SampledFrom([]string{"a:1", "a:2", "a:9", "a:10", "b:1", "b:9", "b:10"}).Draw(r, "key")
 			expire := rapid.SampledFrom([]int64{0, 5, 6}).Draw(r, "expire")
 			switch rapid.IntRange(0, 5).Draw(r, "what") {
 			case 0:

@@ -234,10 +234,24 @@ func noPrimaryKey(t change.Table) *problem.Error {
 // prefix is what all keys of the table begin with.
 func (k *tableKey) prefix() string { return k.text[0] }
 
+// of writes the key of a message's record.
+func (k *tableKey) of(dst []byte, m *change.Message) ([]byte, *lack) {
+	if len(k.columns) == 1 && len(k.others) == 0 {
+		if value := m.Key(); value != "" {
+			return k.fill(dst, m.Record, []string{value})
+		}
+	}
+	return k.appendKey(dst, m.Record)
+}
+
 // appendKey writes the key of a record, a JSON object.
 func (k *tableKey) appendKey(dst []byte, record string) ([]byte, *lack) {
 	var buffer [few]string
-	values := k.read(record, buffer[:])
+	return k.fill(dst, record, k.read(record, buffer[:]))
+}
+
+// fill writes the key of a record that has these values in the key's columns.
+func (k *tableKey) fill(dst []byte, record string, values []string) ([]byte, *lack) {
 	dst = append(dst, k.text[0]...)
 	for i := range k.holes {
 		h := &k.holes[i]

@@ -22,7 +22,7 @@ func (r *Renderer) Remove(m *change.Message, out *effect.Batch) error {
 			r.leave(t, m, out)
 		}
 		var lack *lack
-		if r.key, lack = t.key.appendKey(r.key[:0], m.Record); lack == nil {
+		if r.key, lack = t.key.of(r.key[:0], m); lack == nil {
 			out.Delete(r.key)
 		} else if !lack.absent && wrong == nil {
 			wrong = noKey(t.key.table, lack)

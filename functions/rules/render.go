@@ -89,7 +89,7 @@ func (r *Renderer) apply(t *tableRule, m *change.Message, out *effect.Batch) (to
 		return true, nil
 	}
 	var lack *lack
-	r.key, lack = t.key.appendKey(r.key[:0], m.Record)
+	r.key, lack = t.key.of(r.key[:0], m)
 	stays := m.Action != change.Delete && r.meets(t)
 	switch {
 	case lack != nil && (stays || !lack.absent):
@@ -114,7 +114,7 @@ func (r *Renderer) leave(t *tableRule, m *change.Message, out *effect.Batch) boo
 		return false
 	}
 	var lack *lack
-	if r.key, lack = t.key.appendKey(r.key[:0], m.Record); lack == nil && bytes.Equal(r.old, r.key) {
+	if r.key, lack = t.key.of(r.key[:0], m); lack == nil && bytes.Equal(r.old, r.key) {
 		return false
 	}
 	out.Delete(r.old)

@@ -444,3 +444,40 @@ func TestRenderer_FollowsChangingTables(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A key that was come upon while the message was read makes the same of it as one that is looked for.
+func TestRender_KeysComeUponAreThoseFound(t *testing.T) {
+	met := 0
+	for _, template := range []string{
+		"sequin:{table_name}:{primary_key}", "k:{primary_key}:{primary_key}", "k:{record.id}", "k:{record.id.a}", "k:{primary_key}:{record.sku}", "k:{record.sku}", "k:{record.sku|@this}:{record.id}",
+	} {
+		c := defaults()
+		c.Key = template
+		r := compile(t, c)
+		for _, id := range []string{`1`, `-1.50`, `"x"`, `"x\u0079\"z"`, `""`, `null`, `true`, `{"a":[1]}`, `[ ]`} {
+			for _, action := range []string{"insert", "update", "delete"} {
+				for _, primary := range []string{`["id"]`, `["sku"]`, `["id","sku"]`, `["no"]`, `[]`} {
+					message := fmt.Sprintf(`{"action":%q,"record":{ "id" : %s , "sku" : "s", "id" : 7},"changes":{"sku":"t"},"metadata":{"table_name":"t","primary_key":%s}}`, action, id, primary)
+					b, err := change.ParseBatch([]byte(`{"messages":[` + message + `,` + message + `]}`))
+					if err != nil {
+						t.Fatal(err)
+					}
+					m := b.Messages[1]
+					if m.Key() != "" {
+						met++
+					}
+					looked := m
+					if looked.Record = strings.Clone(m.Record); looked.Key() != "" {
+						t.Fatal("the key of another record")
+					}
+					if got, want := render(r, m), render(r, looked); got != want {
+						t.Errorf("%s of %s: got %s, want %s", template, message, got, want)
+					}
+				}
+			}
+		}
+	}
+	if met == 0 {
+		t.Error("no key was come upon")
+	}
+}

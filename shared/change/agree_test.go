@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidwall/gjson"
+
 	"freshet/shared/change"
 )
 
@@ -27,6 +29,10 @@ func agree(t *testing.T, body []byte, dirty *change.Batch) {
 	case wantErr != nil && (err.Error() != wantErr.Error() || again.Error() != wantErr.Error()):
 		t.Fatalf("%.2000q: got %q and %q, want %q", body, err, again, wantErr)
 	}
+	keysAreRight(t, got.Messages)
+	keysAreRight(t, dirty.Messages)
+	change.Bare(got.Messages)
+	change.Bare(dirty.Messages)
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%.2000q:\n got %+v\nwant %+v", body, got, want)
 	}
@@ -37,6 +43,25 @@ func agree(t *testing.T, body []byte, dirty *change.Batch) {
 		t.Fatalf("%.2000q: messages that were forgotten are still there", body)
 	case wantErr == nil && !reflect.DeepEqual(*dirty, want):
 		t.Fatalf("%.2000q:\n got %+v\nwant %+v in a batch that was used before", body, *dirty, want)
+	}
+}
+
+// keysAreRight wants keys that were come upon to be those that are found by looking.
+func keysAreRight(t *testing.T, messages []change.Message) {
+	t.Helper()
+	for i := range messages {
+		m, want := &messages[i], ""
+		key := m.Key()
+		if key == "" {
+			continue
+		}
+		gjson.Parse(m.Record).ForEach(func(name, value gjson.Result) bool {
+			want = value.Raw
+			return name.Str != m.Metadata.PrimaryKey[0]
+		})
+		if key != want {
+			t.Fatalf("message %d, %+v: the key is %s, want %s", i, m, key, want)
+		}
 	}
 }
 
@@ -192,6 +217,34 @@ func TestParseBatch_AgreesOnDamage(t *testing.T) {
 		for _, odd := range []byte("\x00\n \"\\{}],:0-\xff") {
 			agree(t, slices.Concat(before, []byte{odd}, after), dirty)
 			agree(t, slices.Concat(before, []byte{odd}, c, after), dirty)
+		}
+	}
+}
+
+// What stands before the messages is read by other means where it is spelled as a poller spells it.
+func TestParseBatch_AgreesOnHeads(t *testing.T) {
+	head, err := (&change.Batch{
+		ID: "s/1/2", Source: change.Source{System: "74210", Timeline: 1, Database: "shop", Slot: "freshet"},
+		Fence: &change.Fence{Sink: "main", Session: "s", Lane: 3, Seq: 42, After: []uint64{7, 0, 11}, Through: change.Position{Commit: 9, Ordinal: 5}, Seal: 0x16B3000},
+	}).AppendHead(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := change.AppendEnd(head)
+	dirty := used(t)
+	agree(t, body, dirty)
+	for i := range body {
+		for _, odd := range []string{"", "\x00", "\n", " ", `"`, `\`, "{", "}", "]", ",", ":", "0", "-", ".5", "e5", "a", "\xff", "\xc3\xa4", `\u0041`, "9999999999", `,"x":1`, `,"lane":2`, `,"system":"2"`} {
+			agree(t, slices.Concat(body[:i], []byte(odd), body[i+1:]), dirty)
+			agree(t, slices.Concat(body[:i], []byte(odd), body[i:]), dirty)
+		}
+	}
+	for _, value := range []string{`"main"`, `"s"`, `3`, `42`, `7`, `11`, `[7,0,11]`, `"0000000000000009-00000005"`, `"0/16B3000"`, `"74210"`, `1`, `"shop"`, `"freshet"`} {
+		if !strings.Contains(string(body), ":"+value) && !strings.Contains(string(body), value+"]") && !strings.Contains(string(body), "["+value) {
+			t.Fatal("there is no", value)
+		}
+		for _, odd := range oddValues {
+			agree(t, []byte(strings.Replace(string(body), value, odd, 1)), dirty)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"freshet/shared/change"
 )
@@ -135,7 +136,7 @@ func TestBatches(t *testing.T) {
 		if len(got.Messages) == 0 {
 			got.Messages = nil
 		}
-		if diff := cmp.Diff(batch, got); diff != "" {
+		if diff := cmp.Diff(batch, got, cmpopts.IgnoreUnexported(change.Message{})); diff != "" {
 			t.Errorf("%s was read differently (-written +read):\n%s", name, diff)
 		}
 	}

@@ -1,6 +1,9 @@
 package change
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Action says what happened to a row.
 type Action string
@@ -33,6 +36,29 @@ type Message struct {
 	// Changes holds the old values of the columns an update changed; empty unless the table has REPLICA IDENTITY FULL.
 	Changes  string
 	Metadata Metadata
+
+	key met
+}
+
+// met is the value of a primary key of one column, where reading the message came upon it.
+type met struct {
+	value  string  // a part of the record
+	column *string // of the primary key
+}
+
+// Key is the primary key's value as it stands in Record, if it is of one column and was come upon when the message was read. Else it is empty,
+// and has to be looked for.
+func (m *Message) Key() string {
+	value, primary := m.key.value, m.Metadata.PrimaryKey
+	if len(primary) != 1 || &primary[0] != m.key.column {
+		return ""
+	}
+	// Someone may have put another record into the message.
+	begins := uintptr(unsafe.Pointer(unsafe.StringData(value))) - uintptr(unsafe.Pointer(unsafe.StringData(m.Record)))
+	if begins >= uintptr(len(m.Record)) {
+		return ""
+	}
+	return value
 }
 
 // Metadata says where a message comes from.

@@ -13,8 +13,14 @@ func (p *parser) metadata(m *Metadata) (err error) {
 		return errors.New(`"metadata" is not an object`)
 	}
 	for i := range p.patterns {
-		if end := p.patterns[i].read(p.body, p.text, p.at, m); end > 0 {
-			p.at = end
+		end := p.patterns[i].readSame(p.text, p.at, m)
+		same := end > 0
+		if !same {
+			end = p.patterns[i].read(p.body, p.text, p.at, m)
+		}
+		if end > 0 {
+			p.again = same && i == p.matched
+			p.at, p.matched = end, i
 			return nil
 		}
 	}
@@ -58,6 +64,17 @@ func (p *parser) metadata(m *Metadata) (err error) {
 	return err
 }
 
+// goesOn is metadata for where it mostly is that of the message before but for the ordinal. Where it is not, nothing is read.
+func (p *parser) goesOn(m *Metadata) bool {
+	if p.again {
+		end := p.patterns[p.matched].readSame(p.text, p.at, m)
+		if p.again = end > 0; p.again {
+			p.at = end
+		}
+	}
+	return p.again
+}
+
 // transactionID is a number, usually; anything else has the value that gjson gives it.
 func transactionID(raw string) uint32 { return uint32(gjson.Parse(raw).Uint()) }
 
@@ -86,9 +103,6 @@ func (p *pattern) learn(text string, all, stamp, position, transaction span, m *
 
 // read reads the metadata at i into m, if it is spelled like the pattern, and returns where it ends; else 0.
 func (p *pattern) read(body []byte, text string, i int, m *Metadata) (end int) {
-	if end = p.readSame(text, i, m); end > 0 {
-		return end
-	}
 	if p.head == "" || !strings.HasPrefix(text[i:], p.head) {
 		return 0
 	}
@@ -127,12 +141,12 @@ func (p *pattern) readSame(text string, i int, m *Metadata) (end int) {
 	if !strings.HasPrefix(text[end:], p.end) {
 		return 0
 	}
-	ordinal, err := parseHex(text[i:end], ordinalLen, ordinalLen)
-	if err != nil {
+	ordinal, ok := parseOrdinal(text[i:end])
+	if !ok {
 		return 0
 	}
 	*m = p.Metadata
-	m.Position.Ordinal = uint32(ordinal)
+	m.Position.Ordinal = ordinal
 	return end + len(p.end)
 }
 

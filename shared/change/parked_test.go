@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"freshet/shared/change"
 )
@@ -30,7 +31,7 @@ func TestMessage_Reduced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(r, b.Messages[0]); diff != "" {
+	if diff := cmp.Diff(r, b.Messages[0], cmpopts.IgnoreUnexported(change.Message{})); diff != "" {
 		t.Errorf("-written +read:\n%s", diff)
 	}
 }

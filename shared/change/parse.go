@@ -72,6 +72,8 @@ type parser struct {
 	scanner
 	patterns [4]pattern // of the last tables
 	learned  int        // how many there were
+	matched  int        // which of them the last metadata was like,
+	again    bool       // which was of the same transaction as that before it, as the next will be
 	// The last kinds of messages, how many there were, and how many messages were like them.
 	spellings     [4]spelling
 	learnt, alike int
@@ -94,11 +96,16 @@ func (p *parser) batch(b *Batch) (err error) {
 		case "id":
 			b.ID, err = stringMember("id", p.value())
 		case "source":
-			err = decodeMember("source", p.value(), &b.Source)
+			raw := p.value()
+			if plain := (plainly{raw, true}); !plain.source(&b.Source) {
+				err = decodeMember("source", raw, &b.Source)
+			}
 		case "fence":
 			if raw := p.value(); raw != "null" {
 				b.Fence = new(Fence)
-				err = decodeMember("fence", raw, b.Fence)
+				if plain := (plainly{raw, true}); !plain.fence(b.Fence) {
+					err = decodeMember("fence", raw, b.Fence)
+				}
 			}
 		case "messages":
 			seen = true

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"freshet/shared/change"
 )
@@ -14,7 +15,7 @@ const least = `{"action":"insert","record":{},"metadata":{"table_name":"t"}}`
 func TestParseBatch_ALittleIsEnough(t *testing.T) {
 	got, err := change.ParseBatch([]byte(` {"messages": [` + least + `], "unknown": [1], "fence": null} `))
 	want := change.Batch{Messages: []change.Message{{Action: change.Insert, Record: "{}", Metadata: change.Metadata{Schema: "public", Table: "t"}}}}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(change.Message{})); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 }
@@ -117,5 +118,50 @@ func TestParseAction(t *testing.T) {
 	}
 	if got, err := change.ParseAction("Insert"); err == nil {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A key is come upon where a message is spelled like one before it. It is no more than what looking for it would find.
+func TestMessage_Key(t *testing.T) {
+	const (
+		row      = `{"action":"read","record":{"a":1,"\u0069d":"x\"y","id":3,"n":{}},"changes":null,"metadata":{"table_name":"t","primary_key":["id"]}}`
+		rekeyed  = `{"action":"read","record":{"a":1,"\u0069d":"x\"y","id":3,"n":{}},"changes":null,"metadata":{"table_name":"t","primary_key":["a"]}}`
+		compound = `{"action":"read","record":{"a":1,"\u0069d":"x\"y","id":3,"n":{}},"changes":null,"metadata":{"table_name":"t","primary_key":["id","a"]}}`
+		keyless  = `{"action":"read","record":{"a":1,"\u0069d":"x\"y","id":3,"n":{}},"changes":null,"metadata":{"table_name":"t","primary_key":[]}}`
+	)
+	b, err := change.ParseBatch([]byte(`{"messages":[` + strings.Join([]string{row, row, rekeyed, compound, keyless, row}, ",") + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", `"x\"y"`, "", "", "", ""} { // that the last has none is no more than a pity
+		if got := b.Messages[i].Key(); got != want {
+			t.Errorf("message %d: got %q, want %q", i, got, want)
+		}
+	}
+	for name, edit := range map[string]func(m *change.Message){
+		"record": func(m *change.Message) { m.Record = `{"id":4}` },
+		"none":   func(m *change.Message) { m.Record = "" },
+		"column": func(m *change.Message) { m.Metadata.PrimaryKey = []string{"a"} },
+	} {
+		m := b.Messages[1]
+		if edit(&m); m.Key() != "" {
+			t.Errorf("with another %s the key is still %q", name, m.Key())
+		}
+	}
+}
+
+// However many messages of one transaction lack the same, each of them is broken.
+func TestParseBatchApart_FindsEachOfManyAlike(t *testing.T) {
+	const (
+		whole    = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"table_name":"t","commit_timestamp":"2026","position":"00000016B374D848-00000001","transaction_id":771}}`
+		nameless = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"commit_timestamp":"2026","position":"00000016B374D848-00000001","transaction_id":771}}`
+	)
+	var b change.Batch
+	for _, one := range []string{nameless, strings.Replace(whole, "{\"id\":1}", "7", 1), strings.Replace(whole, "null", "7", 1), strings.Replace(whole, "D848", "D84g", 1)} {
+		all := strings.Repeat(whole+",", 4) + strings.Repeat(one+",", 5) + whole
+		broken, err := change.ParseBatchApart(&b, []byte(`{"messages":[`+all+`]}`))
+		if err != nil || len(broken) != 5 || len(b.Messages) != 5 {
+			t.Errorf("of 5 times %s: %d broken, %d not, %v", one, len(broken), len(b.Messages), err)
+		}
 	}
 }

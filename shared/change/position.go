@@ -1,6 +1,7 @@
 package change
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 )
@@ -78,9 +79,9 @@ func (p Position) appendOrdinal(dst []byte) []byte {
 func ParsePosition(text string) (Position, error) {
 	if len(text) == PositionLen && text[16] == '-' {
 		commit, err := parseHex(text[:16], 16, 16)
-		ordinal, err2 := parseHex(text[17:], 8, 8)
-		if err == nil && err2 == nil {
-			return Position{Commit: LSN(commit), Ordinal: uint32(ordinal)}, nil
+		ordinal, ok := parseOrdinal(text[17:])
+		if err == nil && ok {
+			return Position{Commit: LSN(commit), Ordinal: ordinal}, nil
 		}
 	}
 	return Position{}, fmt.Errorf("%q is not a position such as 00000016B374D848-0000001F", text)
@@ -139,6 +140,30 @@ func parseHex(text string, least, most int) (uint64, error) {
 		return 0, strconv.ErrSyntax
 	}
 	return v, nil
+}
+
+// parseOrdinal is parseHex for eight digits, all at once while letters are upper-case.
+func parseOrdinal(text string) (ordinal uint32, ok bool) {
+	if len(text) != ordinalLen {
+		return 0, false
+	}
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	var digits [ordinalLen]byte
+	copy(digits[:], text)
+	v := binary.BigEndian.Uint64(digits[:])
+	// What is below 0x80 has its highest bit set by adding 0x80-n if it is n at least, and carries nothing into its neighbour.
+	letter := v + (0x80-'A')*each
+	if digit := (v + (0x80-'0')*each) &^ (v + (0x80-'9'-1)*each); v&high != 0 || (digit|letter&^(v+(0x80-'F'-1)*each))&high != high {
+		slow, err := parseHex(text, ordinalLen, ordinalLen)
+		return uint32(slow), err == nil
+	}
+	v = v&(0x0f*each) + 9*(letter&high>>7)
+	v = (v | v>>4) & 0x00ff00ff00ff00ff
+	v = (v | v>>8) & 0x0000ffff0000ffff
+	return uint32(v | v>>16), true
 }
 
 // hexValue is what a hex digit counts, and 255 for any other byte.

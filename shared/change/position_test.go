@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 
 	"freshet/shared/change"
@@ -107,4 +108,21 @@ func FuzzParsePosition(f *testing.F) {
 			t.Errorf("%q: got %v, then %v, %v", text, first, second, err)
 		}
 	})
+}
+
+// The digits of an ordinal are read all at once: every byte at every place, beside others of each kind.
+func TestParsePosition_AnyByteInTheOrdinal(t *testing.T) {
+	const commit = "00000016B374D848-"
+	for _, around := range []string{"00000000", "99999999", "AAAAAAAA", "FFFFFFFF", "ffffffff", "0123ABCD"} {
+		for place := range around {
+			for c := range 256 {
+				text := commit + around[:place] + string([]byte{byte(c)}) + around[place+1:]
+				got, err := change.ParsePosition(text)
+				want, wrong := strconv.ParseUint(text[len(commit):], 16, 32)
+				if (err == nil) != (wrong == nil) || err == nil && got != (change.Position{Commit: 0x16B374D848, Ordinal: uint32(want)}) {
+					t.Errorf("%q: got %v, %v; want %X, %v", text, got, err, want, wrong)
+				}
+			}
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package change
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -223,7 +222,7 @@ func pastName(body []byte, i int) (end, value int, escaped bool) {
 func stringEnd(body []byte, i int) (end int, escaped bool) {
 	for {
 		for ; i+8 <= len(body); i += 8 {
-			if hits := special(binary.LittleEndian.Uint64(body[i:])); hits != 0 {
+			if hits := special(load(body, i)); hits != 0 {
 				if i += bits.TrailingZeros64(hits) / 8; byteAt(body, i) == '"' {
 					return i + 1, escaped
 				}
@@ -245,6 +244,20 @@ func stringEnd(body []byte, i int) (end int, escaped bool) {
 			return -1, escaped
 		}
 	}
+}
+
+// plainEnd is stringEnd for strings that hardly ever have escapes.
+func plainEnd(body []byte, i int) int {
+	for ; i+8 <= len(body); i += 8 {
+		if hits := special(load(body, i)); hits != 0 {
+			if i += bits.TrailingZeros64(hits) / 8; byteAt(body, i) == '"' {
+				return i + 1
+			}
+			break
+		}
+	}
+	i, _ = stringEnd(body, i)
+	return i
 }
 
 // special finds the bytes that cannot stand for themselves in a string: quotes, backslashes and control characters. The lowest
@@ -275,7 +288,37 @@ func escapeEnd(body []byte, i int) int {
 	return -1
 }
 
+// numberEnd looks first for what most numbers are: fewer than eight digits, and perhaps as few behind a point.
 func numberEnd(body []byte, i int) int {
+	if i+1+7+1+8 > len(body) { // a sign, digits, a point, and what is loaded behind it
+		return longNumberEnd(body, i)
+	}
+	j := i
+	if body[j] == '-' {
+		j++
+	}
+	v := load(body, j)
+	n := bits.TrailingZeros64(noDigit(v)) / 8
+	if n == 0 || n == 8 || n > 1 && byte(v) == '0' {
+		return longNumberEnd(body, i)
+	}
+	j += n
+	c := byte(v >> (8 * n))
+	if c == '.' {
+		v = load(body, j+1)
+		if n = bits.TrailingZeros64(noDigit(v)) / 8; n == 0 || n == 8 {
+			return longNumberEnd(body, i)
+		}
+		j += 1 + n
+		c = byte(v >> (8 * n))
+	}
+	if c == '.' || c == 'e' || c == 'E' {
+		return longNumberEnd(body, i)
+	}
+	return j
+}
+
+func longNumberEnd(body []byte, i int) int {
 	if byteAt(body, i) == '-' {
 		i++
 	}
@@ -304,9 +347,25 @@ func digitsEnd(body []byte, i int) int {
 	if !isDigit(byteAt(body, i)) {
 		return -1
 	}
-	for i++; i < len(body) && isDigit(body[i]); i++ {
+	for ; i+8 <= len(body); i += 8 {
+		if hits := noDigit(load(body, i)); hits != 0 {
+			return i + bits.TrailingZeros64(hits)/8
+		}
+	}
+	for ; i < len(body) && isDigit(body[i]); i++ {
 	}
 	return i
+}
+
+// noDigit finds the bytes that are no digits, in the manner of special.
+func noDigit(v uint64) uint64 {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	// Digits become 0 to 9, and no other byte does. Adding then sets the highest bit of all that is above 9 and below 0x80.
+	v ^= '0' * each
+	return (v + (0x80-10)*each | v) & high
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
