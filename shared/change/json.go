@@ -87,7 +87,9 @@ func (f *Frame) Around(a *Around, action Action, t *Transaction) {
 }
 
 // Len is how many bytes a message has beside its record, and the comma behind it.
-func (a *Around) Len() int { return len(a.before) + len(a.between) + len("00000000") + len(a.after) + 1 }
+func (a *Around) Len() int {
+	return len(a.before) + len(a.between) + len("00000000") + len(a.after) + 1
+}
 
 // Append writes the whole message of a record, as AppendOpen, AppendChanges and AppendClose would.
 func (a *Around) Append(dst, record []byte, ordinal uint32) []byte {
