@@ -161,7 +161,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	page.Action = change.Read
+	page.Action, page.brief = change.Read, true
 	f.last = len(page.Rows) < f.limit && !page.partial
 	f.read.Rows += int64(len(page.Rows))
 	if len(page.Rows) > 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type Page struct {
 	Settled func()
 
 	memory  *memory  // of the rows; nil when it is not to be used again
+	brief   bool     // nobody looks at the rows any more once they are in the lanes
 	last    []string // primary key of the last row
 	partial bool     // more rows were read than the page has
 	doubt   bool     // a value could not be read as its type
@@ -325,12 +327,12 @@ func (p *Pages) Find(id string) *Page {
 // Remove forgets a page that has been sent.
 func (p *Pages) Remove(page *Page) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.pages {
-		if p.pages[i] == page {
-			p.pages = append(p.pages[:i], p.pages[i+1:]...)
-			return
-		}
+	if at := slices.Index(p.pages, page); at >= 0 {
+		p.pages = slices.Delete(p.pages, at, at+1)
+	}
+	p.mu.Unlock()
+	if page.brief {
+		p.recycle(page)
 	}
 }
 
