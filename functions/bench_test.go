@@ -71,7 +71,7 @@ func TestServer_AllocatesNothingForAMessage(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector has sync.Pool forget at random")
 	}
-	const most = rows / 10
+	const most = rows / 5
 	for name, with := range posters {
 		p := with(t)
 		p.post(t)

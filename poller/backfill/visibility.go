@@ -186,9 +186,12 @@ func (r *Recent) Unseen(s Snapshot, but ...uint32) Unseen {
 	return u
 }
 
+// Empty says that no row was touched.
+func (u Unseen) Empty() bool { return len(u.tables) == 0 && len(u.keys) == 0 }
+
 // Touched says whether the key's row, in the table with this seed, was touched.
 func (u Unseen) Touched(seed uint64, key []byte) bool {
-	if len(u.tables) == 0 && len(u.keys) == 0 {
+	if u.Empty() {
 		return false
 	}
 	if _, all := u.tables[seed]; all {

@@ -449,7 +449,7 @@ func (in *Intake) deal(p *backfill.Page) (n int) {
 	}
 	for i := range p.Rows {
 		r := &p.Rows[i]
-		if unseen.Holds(p.Layout.Seed(), *r) {
+		if !unseen.Empty() && unseen.Holds(p.Layout.Seed(), *r) {
 			if p.Touched != nil {
 				p.Touched(i)
 			}
