@@ -49,7 +49,7 @@ var aims = []aim{
 			return fmt.Sprintf("%s updates in as many transactions of %s hot rows", thousands(r.Rows), thousands(hotRows(r.Rows)))
 		},
 		note: `"Keys written" is what the function says (freshet_fn_messages_total of written): a key that is written once for several messages of a batch counts once.
-"Changes in Redis" is Redis' own count over the turn (rdb_changes_since_last_save), which has the fields of freshet's state too, three a batch.`,
+"Changes in Redis" is Redis' own count over the turn (rdb_changes_since_last_save), which has freshet's own too: three fields of the state and a lane's key a batch.`,
 	},
 	{
 		name: Backfill, against: copyPipe, judge: ratioAtLeast(1.5),

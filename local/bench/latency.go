@@ -170,6 +170,9 @@ func (d *diary) listen(ctx context.Context, events *redis.PubSub) error {
 		if err != nil {
 			return fmt.Errorf("wait for the last %d keys: %w", missing, err)
 		}
+		if strings.HasPrefix(event.Payload, "freshet:") {
+			continue // the lanes' own
+		}
 		text, ours := strings.CutPrefix(event.Payload, keyPrefix)
 		id, err := strconv.Atoi(text)
 		if !ours || err != nil || id < 1 || id > len(d.there) {

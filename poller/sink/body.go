@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -40,9 +39,15 @@ func (b Body) attach(r *http.Request) *sending {
 type sending struct {
 	body    Body
 	first   pieces
-	room    [3][]byte
+	room    [4][]byte
 	passing sync.RWMutex // held by whoever reads the pieces' memory
 	ended   bool
+}
+
+// empty is a body without anything.
+func (s *sending) empty() *pieces {
+	s.first = pieces{of: s, left: s.room[:0]}
+	return &s.first
 }
 
 func (s *sending) again() (io.ReadCloser, error) {
@@ -72,7 +77,11 @@ func (p *pieces) Read(to []byte) (int, error) {
 	return p.left.Read(to)
 }
 
-// WriteTo writes what is left as it lies there, to a TCP connection in one system call when that takes it all.
+// behind puts the head of the request before the pieces.
+func (p *pieces) behind(head []byte) { p.left = slices.Insert(p.left, 0, head) }
+
+// WriteTo writes what is left as it lies there, to a TCP connection in one system call when that takes it all. When it fails, it can be called again
+// for the rest.
 func (p *pieces) WriteTo(w io.Writer) (int64, error) {
 	p.of.passing.RLock()
 	defer p.of.passing.RUnlock()
@@ -83,34 +92,3 @@ func (p *pieces) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (p *pieces) Close() error { return nil }
-
-// size is how much is left.
-func (p *pieces) size() int64 { return int64(Body(p.left).Len()) }
-
-// whole is a TCP connection that takes the rest of a body at once. net/http, which counts what it sends through an io.LimitedReader, would
-// have it copied into a buffer of 32 kB, again and again.
-type whole struct{ *net.TCPConn }
-
-// ReadFrom is what net/http calls when the head of a request, and as much of its body as had room beside it, is written.
-func (c whole) ReadFrom(r io.Reader) (int64, error) {
-	if limited, ok := r.(*io.LimitedReader); ok {
-		if p, ok := limited.R.(*pieces); ok && p.size() <= limited.N {
-			n, err := p.WriteTo(c.TCPConn)
-			limited.N -= n
-			return n, err
-		}
-	}
-	return c.TCPConn.ReadFrom(r)
-}
-
-// dialer is how http.Transport connects.
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
-
-// whole makes connections that take bodies at once, where they are TCP. Where TLS lies above one, it never comes to ReadFrom.
-func (d dialer) whole(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d(ctx, network, address)
-	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
-		return whole{tcp}, nil
-	}
-	return conn, err
-}

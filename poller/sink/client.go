@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -27,10 +28,10 @@ type Client struct {
 
 // NewClient makes a client that keeps one connection per lane open. transport is nil but for tests.
 func NewClient(c Config, lanes int, transport http.RoundTripper) *Client {
-	if transport == nil {
-		transport = newTransport(lanes)
-	}
 	batches, base := c.routes()
+	if transport == nil {
+		transport = newDirect(base, lanes+2, newTransport(lanes))
+	}
 	return &Client{
 		http: &http.Client{
 			Transport: transport,
@@ -45,7 +46,6 @@ func newTransport(lanes int) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = lanes + 2
 	t.DisableCompression = true
-	t.DialContext = dialer(t.DialContext).whole
 	return t
 }
 
@@ -197,7 +197,10 @@ func (c *Client) unreachable(ctx context.Context, err error) Answer {
 		err = wrapped.Err
 	}
 	why := err.Error()
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		why = "the request was given up"
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded): // the connection's clock may be the first
 		why = "no answer within " + c.timeout.String()
 	}
 	return Answer{Outcome: exchange.Retry, Problem: &problem.Error{
