@@ -188,11 +188,13 @@ func (p *Poller) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	maps.Copy(config.RuntimeParams, render.Pin())
 	maps.Copy(config.RuntimeParams, map[string]string{
-		"row_security":         "off",   // an error is better than a page with rows left out
-		"jit":                  "off",   // pages are short
-		"synchronous_commit":   "local", // marks need not wait for standbys
-		"statement_timeout":    "0",
-		"idle_session_timeout": "0",
+		"row_security":       "off",   // an error is better than a page with rows left out
+		"jit":                "off",   // pages are short
+		"synchronous_commit": "local", // marks need not wait for standbys
+		// A statement must see at least what was committed before it; and with an older snapshot, a table that has been rewritten since looks empty.
+		"default_transaction_isolation": "read committed",
+		"statement_timeout":             "0",
+		"idle_session_timeout":          "0",
 	})
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = p.config.Slot + " rows"

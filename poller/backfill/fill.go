@@ -148,7 +148,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 	if f.total < 0 {
 		f.estimate(ctx, r)
 	}
-	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), f.cursor, 2*r.Limits.BackfillPageBytes)
+	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), 2*r.Limits.BackfillPageBytes)
 	if errors.Is(err, errLocked) {
 		f.after = time.Now().Add(lockedPause)
 		return false, nil

@@ -59,10 +59,18 @@ type source struct {
 	only   string // a condition in SQL; empty for all rows
 }
 
+// statement reads a page. Either it tells the snapshot that saw the page itself, in a column before the others, or the snapshot is taken just before it.
+type statement struct {
+	sql   string
+	args  []string
+	tells bool
+}
+
 // query reads up to limit rows after the cursor, in the order of the primary key. There is no lower bound for the first page:
-// negative and empty keys are rows too.
-func (s source) query(after []string, limit int) string {
-	return s.selectList() + s.where(s.only, s.beyond(after)) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
+// negative and empty keys are rows too. A column that says the same in every row would be a tenth of Postgres' work.
+func (s source) query(after []string, limit int) statement {
+	sql := "SELECT " + s.from() + s.where(s.only, s.beyond(after)) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
+	return statement{sql: sql, args: after}
 }
 
 // beyond is the condition for the rows after the cursor.
@@ -73,13 +81,14 @@ func (s source) beyond(after []string) string {
 	return "(" + columnList(s.layout.PrimaryKey) + ") > (" + s.placeholders(0) + ")"
 }
 
-// queryKeys reads the rows with these n keys.
-func (s source) queryKeys(n int) string {
+// queryKeys reads the rows with these n keys, and tells exactly what was seen: whoever asks for rows by their keys waits for transactions to be.
+func (s source) queryKeys(n int, keys []string) statement {
 	tuples := make([]string, n)
 	for i := range tuples {
 		tuples[i] = "(" + s.placeholders(i*len(s.layout.PrimaryKey)) + ")"
 	}
-	return s.selectList() + s.where("("+columnList(s.layout.PrimaryKey)+") IN ("+strings.Join(tuples, ",")+")")
+	sql := "SELECT (SELECT pg_current_snapshot()::text), " + s.from() + s.where("("+columnList(s.layout.PrimaryKey)+") IN ("+strings.Join(tuples, ",")+")")
+	return statement{sql: sql, args: keys, tells: true}
 }
 
 // where joins conditions with the table's own: what the stream leaves out, pages leave out too.
@@ -122,9 +131,7 @@ func arguments(texts []string) [][]byte {
 	return values
 }
 
-func (s source) selectList() string {
-	return "SELECT (SELECT pg_current_snapshot()::text), " + columnList(s.layout.Columns) + " FROM " + s.layout.From
-}
+func (s source) from() string { return columnList(s.layout.Columns) + " FROM " + s.layout.From }
 
 func (s source) placeholders(before int) string {
 	parts := make([]string, len(s.layout.PrimaryKey))
@@ -142,31 +149,33 @@ func columnList(names []string) string {
 	return strings.Join(quoted, ",")
 }
 
-// page runs a page's query and renders its rows, until they have most bytes: rows can be far larger than those before
+// page runs a page's statement and renders its rows, until they have most bytes: rows can be far larger than those before
 // them.
-func (s source) page(ctx context.Context, r *Runner, sql string, args []string, most int) (*Page, error) {
-	result, kinds, err := s.rowsOf(ctx, r.Conn, sql, args)
+func (s source) page(ctx context.Context, r *Runner, ask statement, most int) (*Page, error) {
+	from, err := s.read(ctx, r.Conn, ask)
 	if err != nil {
 		return nil, err
 	}
-	p := &Page{Layout: s.layout, memory: r.Pages.memory()}
+	p := &Page{Layout: s.layout, Snapshot: from.snapshot, memory: r.Pages.memory()}
 	m := p.memory
 	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
 	var scratch []byte
-	for result.NextRow() {
+	for from.rows.NextRow() {
 		if p.partial = p.partial || len(m.records) >= most; p.partial {
 			continue
 		}
-		columns := result.Values()
-		if len(m.ends) == 0 {
-			if p.Snapshot, err = ParseSnapshot(string(columns[0])); err != nil {
-				result.Close()
-				return nil, err
+		columns := from.rows.Values()
+		if ask.tells {
+			if len(m.ends) == 0 {
+				if p.Snapshot, err = ParseSnapshot(string(columns[0])); err != nil {
+					return nil, errors.Join(err, from.close())
+				}
 			}
+			columns = columns[1:]
 		}
 		for i := range tuple {
-			tuple[i] = pgoutput.Value{Kind: kinds[i], Text: columns[i+1]}
-			if columns[i+1] == nil {
+			tuple[i] = pgoutput.Value{Kind: from.kinds[i], Text: columns[i]}
+			if columns[i] == nil {
 				tuple[i].Kind = pgoutput.Null
 			}
 		}
@@ -178,40 +187,100 @@ func (s source) page(ctx context.Context, r *Runner, sql string, args []string, 
 		m.keys = append(m.keys, key.Bytes...)
 		m.ends = append(m.ends, end{record: len(m.records), key: len(m.keys), lane: key.Lane})
 	}
-	if _, err := result.Close(); err != nil {
+	if err := from.close(); err != nil {
 		r.Pages.recycle(p)
 		return nil, locked(err, "read a page of", s.layout)
 	}
 	p.Rows = m.cut()
 	if n := len(p.Rows); n > 0 {
 		p.last = row.KeyOf(p.Rows[n-1].Key.Bytes)
-		return p, nil
+	} else if ask.tells {
+		p.Snapshot, err = CurrentSnapshot(ctx, r.Conn)
 	}
-	p.Snapshot, err = CurrentSnapshot(ctx, r.Conn)
 	return p, err
 }
 
-// rowsOf asks for the rows of a page, some columns of them in binary format, and says which. A column that has got another type since the
+// reading is a page on its way from Postgres.
+type reading struct {
+	rows     *pgconn.ResultReader
+	both     *pgconn.MultiResultReader // of the snapshot and the rows; nil when the rows tell it
+	snapshot Snapshot
+	kinds    []byte // of the columns: some are in binary format
+}
+
+func (r reading) close() error {
+	_, err := r.rows.Close()
+	if r.both != nil {
+		err = r.both.Close()
+	}
+	return err
+}
+
+// read asks for the rows of a page, some columns of them in binary format. A column that has got another type since the
 // layout was made is read as text, as the stream brings it.
-func (s source) rowsOf(ctx context.Context, conn *pgconn.PgConn, sql string, args []string) (_ *pgconn.ResultReader, kinds []byte, _ error) {
-	kinds = bytes.Repeat([]byte{pgoutput.Text}, len(s.layout.Columns))
-	formats := make([]int16, 1+len(kinds))
-	for i := range kinds {
+func (s source) read(ctx context.Context, conn *pgconn.PgConn, ask statement) (reading, error) {
+	formats := make([]int16, len(s.layout.Columns))
+	for i := range formats {
 		if s.layout.Binary(i) != 0 {
-			kinds[i], formats[1+i] = pgoutput.Binary, pgx.BinaryFormatCode
+			formats[i] = pgx.BinaryFormatCode
 		}
 	}
-	result := conn.ExecParams(ctx, sql, arguments(args), nil, nil, formats)
-	for i, field := range result.FieldDescriptions() {
-		if i == 0 || formats[i] == pgx.TextFormatCode || field.DataTypeOID == s.layout.Binary(i-1) {
-			continue
-		}
-		if _, err := result.Close(); err != nil {
-			return nil, nil, locked(err, "read a page of", s.layout)
-		}
-		return conn.ExecParams(ctx, sql, arguments(args), nil, nil, nil), bytes.Repeat([]byte{pgoutput.Text}, len(kinds)), nil
+	from, err := s.begin(ctx, conn, ask, formats)
+	if err != nil || s.fits(from.rows.FieldDescriptions(), formats, ask) {
+		return from, err
 	}
-	return result, kinds, nil
+	if err := from.close(); err != nil {
+		return reading{}, locked(err, "read a page of", s.layout)
+	}
+	clear(formats)
+	return s.begin(ctx, conn, ask, formats)
+}
+
+// fits says that the columns in binary format have the types of the layout.
+func (s source) fits(fields []pgconn.FieldDescription, formats []int16, ask statement) bool {
+	if ask.tells && len(fields) > 0 {
+		fields = fields[1:]
+	}
+	for i, field := range fields {
+		if formats[i] == pgx.BinaryFormatCode && field.DataTypeOID != s.layout.Binary(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// begin sends a page's statement. Where it does not tell the snapshot, that is taken by another one before it, in the same round trip. What the page saw is then somewhat more
+// than the snapshot did, never less, and on the safe side: a row is left out of the page when a transaction that the snapshot did not see
+// has touched it and the stream has brought that; and whatever the page saw, the stream brings before the page's mark.
+func (s source) begin(ctx context.Context, conn *pgconn.PgConn, ask statement, formats []int16) (from reading, err error) {
+	from.kinds = bytes.Repeat([]byte{pgoutput.Text}, len(formats))
+	for i, format := range formats {
+		if format == pgx.BinaryFormatCode {
+			from.kinds[i] = pgoutput.Binary
+		}
+	}
+	if ask.tells {
+		from.rows = conn.ExecParams(ctx, ask.sql, arguments(ask.args), nil, nil, append([]int16{pgx.TextFormatCode}, formats...))
+		return from, nil
+	}
+	batch := &pgconn.Batch{}
+	batch.ExecParams(snapshotSQL, nil, nil, nil, nil)
+	batch.ExecParams(ask.sql, arguments(ask.args), nil, nil, formats)
+	from.both = conn.ExecBatch(ctx, batch)
+	var text string
+	if from.both.NextResult() {
+		if rows := from.both.ResultReader().Read().Rows; len(rows) == 1 {
+			text = string(rows[0][0])
+		}
+	}
+	if !from.both.NextResult() {
+		return from, locked(from.both.Close(), "read a page of", s.layout)
+	}
+	from.rows = from.both.ResultReader()
+	if from.snapshot, err = ParseSnapshot(text); err != nil {
+		err = errors.Join(err, from.close())
+	}
+	return from, err
 }
 
 // lockNotAvailable is how Postgres says that lock_timeout has passed.
@@ -252,7 +321,7 @@ type end struct {
 
 // cut makes rows of the buffers, which do not move any more.
 func (m *memory) cut() []Row {
-	m.rows = m.rows[:0]
+	m.rows = slices.Grow(m.rows[:0], len(m.ends))
 	var before end
 	for _, e := range m.ends {
 		m.rows = append(m.rows, Row{Record: m.records[before.record:e.record], Key: row.Key{Lane: e.lane, Bytes: m.keys[before.key:e.key]}})
@@ -269,6 +338,7 @@ type Pages struct {
 	mu    sync.Mutex
 	pages []*Page // in the order of their snapshots
 	free  []*memory
+	usual struct{ records, keys, rows int } // of the page that was recycled last
 }
 
 // What is kept to be used again, and how large at the most: a page of huge rows must not keep its room for ever.
@@ -286,7 +356,12 @@ func (p *Pages) memory() *memory {
 		p.free = p.free[:n-1]
 		return m
 	}
-	return &memory{records: make([]byte, 0, firstBytes)}
+	const more = 16 // a sixteenth of room above what is usual
+	u := p.usual
+	return &memory{
+		records: make([]byte, 0, max(firstBytes, u.records+u.records/more)),
+		keys:    make([]byte, 0, u.keys+u.keys/more), ends: make([]end, 0, u.rows+u.rows/more),
+	}
 }
 
 // recycle takes back the memory of a page's rows, which nobody may look at any more.
@@ -296,10 +371,11 @@ func (p *Pages) recycle(page *Page) {
 	if m == nil || cap(m.records) > mostKept {
 		return
 	}
-	m.records, m.keys, m.ends = m.records[:0], m.keys[:0], m.ends[:0]
-	clear(m.rows)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.usual.records, p.usual.keys, p.usual.rows = len(m.records), len(m.keys), len(m.ends)
+	m.records, m.keys, m.ends = m.records[:0], m.keys[:0], m.ends[:0]
+	clear(m.rows)
 	if len(p.free) < mostFree {
 		p.free = append(p.free, m)
 	}

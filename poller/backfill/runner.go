@@ -327,9 +327,11 @@ func (r *Runner) forget(newest Snapshot) {
 	r.Recent.Forget(newest)
 }
 
+const snapshotSQL = "SELECT pg_current_snapshot()::text"
+
 // CurrentSnapshot asks for the snapshot of this moment.
 func CurrentSnapshot(ctx context.Context, conn *pgconn.PgConn) (Snapshot, error) {
-	result := conn.ExecParams(ctx, "SELECT pg_current_snapshot()::text", nil, nil, nil, nil).Read()
+	result := conn.ExecParams(ctx, snapshotSQL, nil, nil, nil, nil).Read()
 	if result.Err != nil {
 		return Snapshot{}, fmt.Errorf("take a snapshot: %w", result.Err)
 	}

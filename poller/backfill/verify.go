@@ -278,7 +278,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 		return nil
 	}
 	aim := max(int(float64(r.Limits.BackfillPageBytes)*w.Sample), 1<<14)
-	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), w.cursor, 2*aim)
+	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), 2*aim)
 	if errors.Is(err, errLocked) {
 		return nil
 	}
