@@ -9,7 +9,7 @@ import (
 // Limits bound what the lanes hold.
 type Limits struct {
 	Lanes         int `split_words:"true" default:"8" desc:"Lanes: ordered shares of the stream, one request in flight in each."`
-	BatchMessages int `split_words:"true" default:"1000" desc:"Messages in one batch, at most."`
+	BatchMessages int `split_words:"true" default:"1200" desc:"Messages in one batch, at most."`
 	BatchBytes    int `split_words:"true" default:"1048576" desc:"Bytes at which a batch is full. A single larger message still travels, alone."`
 	BufferBytes   int `split_words:"true" default:"16777216" desc:"Bytes of messages held in memory, at most; then the poller stops reading until the function has answered."`
 }
