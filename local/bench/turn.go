@@ -170,8 +170,8 @@ func (t *turn) kill() {
 	}
 }
 
-// ownKeys is how many keys freshet has for itself, at most.
-const ownKeys = 8
+// ownKeys is how many keys freshet has for itself, at most: the state, and one for each of eight lanes.
+const ownKeys = 16
 
 // rowClock notes when the first and the last row came.
 type rowClock struct {

@@ -1,9 +1,9 @@
 // Package backfill reads rows that were there before, exactly, while the stream runs.
 //
-// A page is one statement that also tells the snapshot which saw it. A logical message then marks the page's place in the stream; when the stream
-// comes to that mark, the page is sent. A row is left out if a transaction that the snapshot did not see, and that the stream has already brought,
-// touched its key: the stream's word is newer. All that the snapshot saw was committed before the mark, so the stream has brought
-// it before the mark too; hence no row of a page is ever newer or older than the stream at that place.
+// A page is one statement, and a snapshot that saw no more than the statement did: its own, or one taken just before it. A logical message then marks
+// the page's place in the stream; when the stream comes to that mark, the page is sent. A row is left out if a transaction that the snapshot did not see,
+// and that the stream has already brought, touched its key: the stream's word is newer, or the same. All that the page saw was committed before the mark, so
+// the stream has brought it before the mark too; hence no row of a page is ever newer or older than the stream at that place.
 //
 // The same pages complete updates that left out an unchanged TOAST value: rows by key instead of rows in order.
 package backfill

@@ -153,3 +153,32 @@ func TestSet_DrainWaitsForReleaseAndHearsItsContext(t *testing.T) {
 		}
 	})
 }
+
+// A quarter of what a batch may be, in messages or bytes, is large.
+func TestQueue_TellsHowLargeItsPartIs(t *testing.T) {
+	l := limits()
+	l.Lanes, l.BatchMessages, l.BatchBytes = 1, 8, 40
+	for _, c := range []struct {
+		messages     []string
+		flush        bool
+		ready, large bool
+	}{
+		{nil, true, false, false},
+		{[]string{"a"}, false, false, false},
+		{[]string{"a"}, true, true, false},
+		{[]string{"a", "b"}, true, true, true},
+		{[]string{"aaaaaaaaaa"}, true, true, true},
+		{[]string{"aaaaaaaaa"}, true, true, false},
+	} {
+		s := newSet(l)
+		for i, text := range c.messages {
+			add(s, 0, uint32(i), text)
+		}
+		if c.flush {
+			s.Flush()
+		}
+		if ready, large := s.Queue(0).Partial(); ready != c.ready || large != c.large {
+			t.Errorf("%q, flushed %v: ready %v, large %v", c.messages, c.flush, ready, large)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func (c *carrier) next(queue *lane.Queue, now time.Time) (chunk *lane.Chunk, wai
 	if !ready {
 		return nil, 0
 	}
-	if !large {
+	if !large || c.pacer.patient() {
 		if c.turn.IsZero() {
 			c.turn = c.pacer.reserve(now)
 		}

@@ -7,7 +7,8 @@ import (
 
 // pacer spaces out batches that are not full. Each costs poller, function and Redis the same whether it carries one message or a thousand; when rows come in
 // a trickle that never quite stops, sending each lane's few at once would use up the very processor that decodes them. How long such batches take tells
-// how short of processor time everybody is, so their distance follows from it. A batch that is full does not ask. Safe for concurrent use.
+// how short of processor time everybody is, so their distance follows from it. A batch that is full does not ask, nor does one that is a quarter full, unless the
+// stream is behind. Safe for concurrent use.
 type pacer struct {
 	mu   sync.Mutex
 	next time.Time
@@ -40,6 +41,14 @@ func (p *pacer) pressure(busy bool, lag time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy, p.lag = busy, lag
+}
+
+// patient says that the stream is behind, so that large batches had better become larger too: a row that changes all the time is then written
+// once for more of its changes.
+func (p *pacer) patient() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lag/lagShare > leastDistance
 }
 
 // reserve takes the next turn and returns when it is.

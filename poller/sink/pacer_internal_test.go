@@ -71,3 +71,13 @@ func TestPacer_WhatIsBehindTravelsInLargerBatches(t *testing.T) {
 		}
 	}
 }
+
+func TestPacer_IsPatientBehind(t *testing.T) {
+	var p pacer
+	for lag, want := range map[time.Duration]bool{0: false, 20 * time.Millisecond: false, 30 * time.Millisecond: true, time.Hour: true} {
+		p.pressure(true, lag)
+		if got := p.patient(); got != want {
+			t.Errorf("%s behind: %v", lag, got)
+		}
+	}
+}
