@@ -343,7 +343,7 @@ type Pages struct {
 
 // What is kept to be used again, and how large at the most: a page of huge rows must not keep its room for ever.
 const (
-	mostFree   = 4
+	mostFree   = 2
 	mostKept   = 8 << 20
 	firstBytes = 1 << 12
 )

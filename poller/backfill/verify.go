@@ -277,7 +277,8 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 		w.last = true
 		return nil
 	}
-	aim := max(int(float64(r.Limits.BackfillPageBytes)*w.Sample), 1<<14)
+	const share = 2 // of a page that is written: rows that are compared are kept until that is done
+	aim := max(int(float64(r.Limits.BackfillPageBytes/share)*w.Sample), 1<<14)
 	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), 2*aim)
 	if errors.Is(err, errLocked) {
 		return nil
@@ -289,7 +290,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 	if len(page.Rows) > 0 {
 		w.cursor = page.last
 	}
-	w.limit = nextLimit(w.limit, page, aim, r.pageRows())
+	w.limit = nextLimit(w.limit, page, aim, r.pageRows()/share)
 	return w.compare(ctx, r, t, page, w.cursor, 0)
 }
 

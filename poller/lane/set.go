@@ -92,7 +92,7 @@ func (s *Set) Release(c *Chunk) {
 	bytes := len(c.Body)
 	s.mu.Lock()
 	s.pending--
-	if cap(c.Body) <= 2*s.limits.BatchBytes && len(s.free) < 4*len(s.lanes) {
+	if cap(c.Body) <= 2*s.limits.BatchBytes && len(s.free) < 2*len(s.lanes) {
 		c.reset()
 		s.free = append(s.free, c)
 	}
