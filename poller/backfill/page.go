@@ -66,13 +66,11 @@ type statement struct {
 	tells bool
 }
 
-const snapshotColumn = "SELECT (SELECT pg_current_snapshot()::text), "
-
 // query reads up to limit rows after the cursor, in the order of the primary key. There is no lower bound for the first page:
-// negative and empty keys are rows too.
+// negative and empty keys are rows too. A column that says the same in every row would be a tenth of Postgres' work.
 func (s source) query(after []string, limit int) statement {
-	sql := snapshotColumn + s.from() + s.where(s.only, s.beyond(after)) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
-	return statement{sql: sql, args: after, tells: true}
+	sql := "SELECT " + s.from() + s.where(s.only, s.beyond(after)) + " ORDER BY " + columnList(s.layout.PrimaryKey) + " LIMIT " + strconv.Itoa(limit)
+	return statement{sql: sql, args: after}
 }
 
 // beyond is the condition for the rows after the cursor.
@@ -89,7 +87,7 @@ func (s source) queryKeys(n int, keys []string) statement {
 	for i := range tuples {
 		tuples[i] = "(" + s.placeholders(i*len(s.layout.PrimaryKey)) + ")"
 	}
-	sql := snapshotColumn + s.from() + s.where("("+columnList(s.layout.PrimaryKey)+") IN ("+strings.Join(tuples, ",")+")")
+	sql := "SELECT (SELECT pg_current_snapshot()::text), " + s.from() + s.where("("+columnList(s.layout.PrimaryKey)+") IN ("+strings.Join(tuples, ",")+")")
 	return statement{sql: sql, args: keys, tells: true}
 }
 

@@ -225,10 +225,11 @@ func TestServer_TheBackfillIsExactWhileTheStreamRuns(t *testing.T) {
 		work.Go(func() { s.write(rand.New(rand.NewPCG(seed, 3)), backfilled) })
 	}
 	go func() { work.Wait(); close(writing) }()
-	for done := false; !done; {
+	for over, done := false, false; !done; {
+		done = over && runner.Idle() && s.b.tracker.Idle() // over: all that was written has been streamed, and rows to read again were asked for
 		select {
 		case <-writing:
-			done = runner.Idle() && s.b.tracker.Idle()
+			over = true
 		default:
 		}
 		s.stream()
