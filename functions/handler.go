@@ -145,7 +145,9 @@ func (h *Handler) Open(ctx context.Context, ask exchange.OpenRequest) (exchange.
 	if err != nil {
 		return exchange.OpenResponse{}, err
 	}
-	return h.store.Open(ctx, ask, plan)
+	opened, err := h.store.Open(ctx, ask, plan)
+	opened.Short = true
+	return opened, err
 }
 
 // Check reports what is in the way of this sink, and of these tables under the rules.

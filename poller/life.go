@@ -231,6 +231,7 @@ func (l *life) openSession(ctx context.Context, request exchange.OpenRequest) (*
 func (l *life) build(ctx context.Context, session *sink.Session) error {
 	l.tracker = ack.NewTracker(l.config.Lanes.Lanes, l.confirmed, l.moved)
 	l.lanes = lane.NewSet(l.config.Lanes.Limits, l.tracker.Opened)
+	l.lanes.Short = session.Opened.Short
 	l.delivery = &sink.Delivery{
 		Config: l.config.Sink.Config, Client: l.client, Session: session, Lanes: l.lanes, Tracker: l.tracker,
 		Recorder: l.recorder, Waiting: l.waiting, Metrics: l.metrics, Log: l.log, Nudge: l.nudge,

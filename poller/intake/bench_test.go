@@ -51,6 +51,7 @@ const benchRows = 1000
 func stream(t testing.TB) *bench {
 	b := newBench(t, 8, exchange.OpenResponse{})
 	b.lanes = lane.NewSet(lane.Limits{Lanes: 8, BatchMessages: benchRows, BatchBytes: 1 << 20, BufferBytes: 1 << 24}, b.tracker.Opened)
+	b.lanes.Short = true
 	b.in.Lanes, b.ours["items"] = b.lanes, true
 	b.feed(transaction(0x200, 900, items.seen(), fullItems.seen())...)
 	b.feed(begin(0x300, 900))

@@ -63,6 +63,7 @@ func newBench(t testing.TB, lanes int, opened exchange.OpenResponse) *bench {
 	b := &bench{t: t, pages: &backfill.Pages{}, refetch: backfill.NewRefetch(), ours: map[string]bool{"products": true, "full": true}}
 	b.tracker = ack.NewTracker(lanes, start, nil)
 	b.lanes = lane.NewSet(lane.Limits{Lanes: lanes, BatchMessages: 3, BatchBytes: 4096, BufferBytes: 1 << 20}, b.tracker.Opened)
+	b.lanes.Short = true
 	b.in = &intake.Intake{
 		Session: session, Lanes: b.lanes, Tracker: b.tracker, Pages: b.pages, Refetch: b.refetch,
 		Recent: backfill.NewRecent(horizon(t, "1000:1000:")), Layout: b.layout, Metrics: admin.NewMetrics(), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -46,6 +46,7 @@ type Intake struct {
 	scratch  [2][]byte
 	merged   pgoutput.Tuple
 	around   change.Around // the rows of a page
+	form     change.Form   // that they have in it
 	dealt    [][]dealt     // the same, by lane
 	lastData atomic.Int64  // when a transaction last began or ended, in Unix nanoseconds
 }
@@ -255,20 +256,20 @@ func (in *Intake) write(ctx context.Context, t *table, of *pgoutput.Relation, a 
 	}
 	q := in.Lanes.Of(key.Lane)
 	c := q.Begin(in.Tracker.Next())
-	b, unparsed := t.layout.Append(change.AppendOpen(c.Body, a), r)
+	form := c.Form(a, t.layout.Frame, &in.tx)
+	b, unparsed := t.layout.Append(form.AppendOpen(c.Body, a), r)
 	if unparsed > 0 {
 		if err := in.doubt(ctx, t, of); err != nil {
 			q.Cancel()
 			return err
 		}
 	}
-	b = change.AppendChanges(b)
 	if before != nil {
-		b = t.layout.AppendChanges(b, before, r)
+		b = t.layout.AppendChanges(change.AppendChanges(b), before, r)
 	} else {
-		b = append(b, "null"...)
+		b = form.NoChanges(b)
 	}
-	c.Body = t.layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+	c.Body = form.AppendClose(b, t.layout.Frame, &in.tx, at.Ordinal)
 	q.End(at)
 	t.actions[a].Inc()
 	if unparsed > 0 {
@@ -295,14 +296,14 @@ func (in *Intake) remove(t *table, old pgoutput.Tuple, kind byte) {
 	}
 	q := in.Lanes.Of(key.Lane)
 	c := q.Begin(in.Tracker.Next())
-	b := change.AppendOpen(c.Body, change.Delete)
+	form := c.Form(change.Delete, t.layout.Frame, &in.tx)
+	b := form.AppendOpen(c.Body, change.Delete)
 	if kind == 'O' {
 		b, _ = t.layout.Append(b, old)
 	} else {
 		b = t.layout.AppendKey(b, old)
 	}
-	b = append(change.AppendChanges(b), "null"...)
-	c.Body = t.layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+	c.Body = form.AppendClose(form.NoChanges(b), t.layout.Frame, &in.tx, at.Ordinal)
 	q.End(at)
 	t.actions[change.Delete].Inc()
 }
@@ -362,9 +363,9 @@ func (in *Intake) alone(ctx context.Context, t *table, at change.Position, notes
 	q := in.Lanes.Queue(0)
 	c := q.Begin(in.Tracker.Next())
 	c.Alone, c.Backfills = true, notes
-	b := append(change.AppendOpen(c.Body, change.Truncate), "null"...)
-	b = append(change.AppendChanges(b), "null"...)
-	c.Body = t.layout.Frame.AppendClose(b, &in.tx, at.Ordinal)
+	form := c.Form(change.Truncate, t.layout.Frame, &in.tx)
+	b := append(form.AppendOpen(c.Body, change.Truncate), "null"...)
+	c.Body = form.AppendClose(form.NoChanges(b), t.layout.Frame, &in.tx, at.Ordinal)
 	q.End(at)
 	t.actions[change.Truncate].Inc()
 	return in.Lanes.Drain(ctx)
@@ -404,7 +405,6 @@ func (in *Intake) mark(ctx context.Context, m *pgoutput.Message) error {
 func (in *Intake) page(p *backfill.Page) {
 	n := in.deal(p)
 	first := in.Tracker.Take(n)
-	p.Layout.Frame.Around(&in.around, p.Action, &in.tx)
 	for number, rows := range in.dealt {
 		if len(rows) == 0 {
 			continue
@@ -413,8 +413,12 @@ func (in *Intake) page(p *backfill.Page) {
 		for i, d := range rows {
 			at := change.Position{Commit: in.tx.Commit, Ordinal: in.ordinal + uint32(d.nth)}
 			c := run.Begin(first+uint64(d.nth), d.row)
-			if i == 0 { // makes room for all at once
-				c.Body = slices.Grow(c.Body, in.size(p, rows))
+			if form := c.Form(p.Action, p.Layout.Frame, &in.tx); i == 0 || form != in.form {
+				in.form = form
+				p.Layout.Frame.Around(&in.around, form, p.Action, &in.tx)
+			}
+			if i == 1 { // makes room for all that are like it
+				c.Body = slices.Grow(c.Body, in.size(p, rows[1:]))
 			}
 			c.Body = in.around.Append(c.Body, p.Rows[d.row].Record, at.Ordinal)
 			run.End(at)

@@ -1,6 +1,9 @@
 package lane
 
 import (
+	"fmt"
+	"slices"
+
 	"freshet/shared/change"
 	"freshet/shared/exchange"
 	"freshet/shared/problem"
@@ -22,6 +25,21 @@ type Chunk struct {
 	rows    []int // of a comparison: which row each message is
 	ends    []int // where each message ends in Body
 	places  []change.Position
+	short   bool // messages may leave out what the one before them says
+	like    change.Like
+	whole   []int // the messages that leave out nothing, where some do
+}
+
+// Form is how the next message is to be written. It must then be written so.
+func (c *Chunk) Form(a change.Action, f *change.Frame, t *change.Transaction) change.Form {
+	if !c.short {
+		return change.Form{}
+	}
+	form := c.like.Next(a, f, t)
+	if form.Whole() {
+		c.whole = append(c.whole, len(c.ends))
+	}
+	return form
 }
 
 // Comparison is told what became of rows that went through the lanes to be compared. A lane compares them between what was sent before and
@@ -51,12 +69,44 @@ func (c *Chunk) Split() (front, back *Chunk, ok bool) {
 	if c.Compare != nil {
 		front.rows, back.rows = c.rows[:half], c.rows[half:]
 	}
+	longer := 0 // the first message behind the cut, which has none before it any more
+	if first, short := c.made(half); short {
+		longer = len(first) - (c.ends[half] - cut - 1)
+		back.Body = append(first, c.Body[c.ends[half]:]...)
+	}
 	for _, end := range c.ends[half:] {
-		back.ends = append(back.ends, end-cut-1)
+		back.ends = append(back.ends, end-cut-1+longer)
+	}
+	at, _ := slices.BinarySearch(c.whole, half)
+	front.whole = c.whole[:at]
+	if len(c.whole) > 0 {
+		back.whole = append(back.whole, 0)
+	}
+	for _, n := range c.whole[at:] {
+		if n > half {
+			back.whole = append(back.whole, n-half)
+		}
 	}
 	return front, back, true
 }
 
+// made is a short message made whole.
+func (c *Chunk) made(message int) (whole []byte, short bool) {
+	at, found := slices.BinarySearch(c.whole, message)
+	if found || at == 0 {
+		return nil, false
+	}
+	from := 0
+	if first := c.whole[at-1]; first > 0 {
+		from = c.ends[first-1] + 1
+	}
+	whole, err := change.Whole(c.Body[from:c.ends[message]])
+	if err != nil {
+		panic(fmt.Sprintf("messages that the poller itself has written cannot be read: %v", err))
+	}
+	return whole, true
+}
+
 func (c *Chunk) reset() {
-	*c = Chunk{Body: c.Body[:0], rows: c.rows[:0], ends: c.ends[:0], places: c.places[:0]}
+	*c = Chunk{Body: c.Body[:0], rows: c.rows[:0], ends: c.ends[:0], places: c.places[:0], whole: c.whole[:0]}
 }

@@ -8,6 +8,9 @@ import (
 
 // Set is all lanes of a session. Its memory is bounded in bytes.
 type Set struct {
+	// Short has messages leave out what the one before them in their batch says, for a sink that reads such. Set it before the first message.
+	Short bool
+
 	limits Limits
 	lanes  []*Queue
 	track  func(lane int, index uint64)
@@ -104,6 +107,13 @@ func (s *Set) Release(c *Chunk) {
 func (s *Set) opened(lane int, index uint64) { s.track(lane, index) }
 
 func (s *Set) take() *Chunk {
+	c := s.empty()
+	c.short = s.Short
+	return c
+}
+
+// empty is a chunk that was used before, or a new one.
+func (s *Set) empty() *Chunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending++

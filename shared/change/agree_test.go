@@ -86,6 +86,7 @@ var (
 		`1.e5`, `1.5e5`, `0.0`, `0e0`, `-1`, `4294967295`, `4294967296`, `9007199254740993`, `18446744073709551615`, `18446744073709551616`, `1e400`, `771 `, `0x10`, `1_0`, `7a`,
 		`""`, `"`, `"a`, `"a"`, `'a'`, `"t\u0061ble"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\udc00\ud800"`, `"\u12"`, `"\u12g4"`, `"\u123"`, `"\u123g"`, `"\u1234"`, `"\x"`, `"\`, `"\"`, `"\\"`, `"\/\b\f\n\r\t\""`, `"1234567\""`, `"12345678"`, `"1234567é"`,
 		"\"a\x00\"", "\"1234567\x1f\"", "\"\t\"", "\"\x7f\x80\xff\"", "\"\xc3\"", "\"\xed\xa0\x80\"", `"a" "b"`, `"a"b`, `"7"`, `"-1"`, `"1e3"`, `"insert"`, `"\u0069nsert"`, `"truncate"`,
+		`"0000001F"`, `"0000001f"`, `"000001F"`, `"0000001\u0046"`, `"0000001G"`,
 		`"00000016B374D848-0000001F"`, `"00000016b374d848-0000001f"`, `"00000016B374D848-0000001\u0046"`, `"00000016B374D848-0000001"`, `"00000016B374D848_0000001F"`, `"00000016B374D84G-0000001F"`,
 		`{}`, `{ }`, `{`, `}`, `{]`, `{,}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1 "b":2}`, `{"a":1;"b":2}`, `{"a";1}`, `{"a":1,,"b":2}`, `{a:1}`, `{1:1}`, `{"a" : 1 , "b":[ ] }`, `{"a":{"a":{"a":[{}]}}}`, `{"a":1]`, `{"a\"}":"}"}`, `{} {}`,
 		`{"a":1,"a":2}`, `{"\u0061":"\ud800"}`, `{"a":"\q"}`, "{\"a\":\"\n\"}", "{\n\t\"a\"\r\n: 1 }", "{\v}", "{\u00a0}", "{\"a\":1\x00}", `{"n":01}`, `{"n":-0.0e-0}`,
@@ -95,9 +96,17 @@ var (
 	oddMembers = []string{
 		`"x":`, `"action":`, `"\u0061ction":`, `"record":`, `"changes":`, `"metadata":`, `"Metadata":`, `"meta\u0064ata":`, `"":`, `"rec\"ord":`, `"record" : `, `"record"`, `record:`, `"record\":`, "\"rec\nord\":",
 		`"table_name":`, `"table_schema":`, `"commit_timestamp":`, `"position":`, `"primary_key":`, `"transaction_id":`, `"transaction\u005fid":`,
-		`"id":`, `"source":`, `"fence":`, `"messages":`, `"message\u0073":`,
+		`"id":`, `"source":`, `"fence":`, `"messages":`, `"message\u0073":`, `"ordinal":`, `"ordin\u0061l":`,
 	}
 )
+
+// shorts are messages that leave out what the one before them says.
+var shorts = []string{
+	`{"record":{"id":2,"v":"a"},"ordinal":"0000001F"}`,
+	`{"action":"update","record":{"id":2,"v":"a"},"ordinal":"0000001F"}`,
+	`{"record":{"id":2,"v":"a"},"changes":{"id":1},"ordinal":"0000001F"}`,
+	`{"action":"update","record":{"id":2,"v":"a"},"changes":null,"ordinal":"0000001F"}`,
+}
 
 // places are bodies with a place for a value, and one for a member with it.
 func places() (values, members []string) {
@@ -105,12 +114,26 @@ func places() (values, members []string) {
 		metadata = `{"table_schema":"public","table_name":"t","commit_timestamp":"2026-01-01T10:00:00.123456Z","position":"00000016B374D848-00000001","primary_key":["id"],"transaction_id":771}`
 		message  = `{"action":"insert","record":{"id":1},"changes":null,"metadata":` + metadata + `}`
 	)
-	values = []string{
-		`{"messages":[]};"x":%}`, `{"messages":[]%"x":1}`, `{"messages":[` + message + `%` + message + `]}`,
-		`%`, ` % `, `{"messages":[` + message + `]}%`, `{"id":%,"messages":[]}`, `{"messages":%}`, `{"messages":[],"messages":%}`, `{"source":%,"messages":[]}`, `{"fence":%,"messages":[]}`,
-		`{"fence":{"sink":%},"messages":[]}`, `{"fence":{"seq":%,"lane":%},"messages":[]}`, `{"source":{"system":"1"},"source":%,"messages":[]}`, `{"x":%,"messages":[]}`, `{"messages":[%]}`, `{"messages":[` + message + `,%]}`,
-		`{"messages":[%,` + message + `]}`,
+	for _, short := range shorts {
+		for _, field := range []string{`"update"`, `{"id":2,"v":"a"}`, `{"id":1}`, `"0000001F"`, `2`} {
+			changed := strings.Replace(short, field, "%", 1)
+			if changed == short {
+				continue
+			}
+			values = append(values, `{"messages":[`+changed+`]}`, `{"messages":[`+message+","+changed+","+changed+","+short+`]}`, `{"messages":[`+message+","+short+","+short+","+changed+","+short+","+message+`]}`)
+		}
+		for _, at := range []string{`{"action"`, `{"record"`, `,"changes"`, `,"ordinal"`} {
+			changed := strings.Replace(short, at, at[:1]+"%,"+at[1:], 1)
+			members = append(members, `{"messages":[`+message+","+short+","+changed+`,`+message+`]}`, `{"messages":[`+message+","+changed+","+changed+","+short+`]}`)
+		}
+		members = append(members, `{"messages":[`+message+","+short+","+strings.TrimSuffix(short, "}")+`,%},`+short+`]}`)
 	}
+	values = append(values,
+		`{"messages":[]};"x":%}`, `{"messages":[]%"x":1}`, `{"messages":[`+message+`%`+message+`]}`,
+		`%`, ` % `, `{"messages":[`+message+`]}%`, `{"id":%,"messages":[]}`, `{"messages":%}`, `{"messages":[],"messages":%}`, `{"source":%,"messages":[]}`, `{"fence":%,"messages":[]}`,
+		`{"fence":{"sink":%},"messages":[]}`, `{"fence":{"seq":%,"lane":%},"messages":[]}`, `{"source":{"system":"1"},"source":%,"messages":[]}`, `{"x":%,"messages":[]}`, `{"messages":[%]}`, `{"messages":[`+message+`,%]}`,
+		`{"messages":[%,`+message+`]}`,
+	)
 	// The second of two messages is one whose metadata may be spelled as that before it.
 	for _, field := range []string{
 		`"insert"`, `{"id":1}`, `null`, metadata, `"public"`, `"t"`, `"2026-01-01T10:00:00.123456Z"`, `"00000016B374D848-00000001"`, `["id"]`, `"id"`, `771`,
@@ -175,22 +198,36 @@ func TestParseBatch_AgreesOnMetadataOfOneSpelling(t *testing.T) {
 
 // A message is not read in full either when it is spelled like one before it.
 func TestParseBatch_AgreesOnMessagesOfOneSpelling(t *testing.T) {
-	const spelled = `{"action":"insert","record":{"id":A, "tags":B},"changes":C,"metadata":M}`
-	type parts [4]string
+	type parts = [4]string
 	plain := parts{`1`, `"a"`, `null`, `{"table_name":"t"}`}
-	others := append([]string{`1,"id":2`, `1},"record":{"id":2`, `null,"x":1`, `null,"action":"delete"`, `null,"metadata":{"table_name":"u"}`, `null,"changes":{}`, `null,"record":{"id":3}`, `{"table_name":"u"},"x":1`, `{"table_name":"t"} `, `{"id":0}`, `[{"id":[1]}]`}, oddValues...)
+	firsts := []parts{plain, {`null`, `[]`, `{"id":3}`, plain[3]}, {`{"a":[1]}`, `1 `, ` null`, `{"table_schema":"s","table_name":"t","commit_timestamp":"","position":"00000016B374D848-00000001","primary_key":[],"transaction_id":1}`}}
+	agreeOnSpelling(t, ``, `{"action":"insert","record":{"id":A, "tags":B},"changes":C,"metadata":M}`, firsts)
+	const whole = `{"action":"insert","record":{"id":0},"metadata":{"table_name":"t","primary_key":["id"]}},`
+	for i := range firsts {
+		firsts[i][3] = `"0000001F"`
+	}
+	for _, spelled := range []string{
+		`{"record":{"id":A, "tags":B},"ordinal":M}`, `{"record":{"id":A, "tags":B},"changes":C,"ordinal":M}`, `{"action":"update","record":{"id":A, "tags":B},"ordinal":M}`, `{"record":{"id":A, "tags":B } , "ordinal" : M }`, `{"ordinal":M,"record":{"id":A, "tags":B}}`,
+	} {
+		agreeOnSpelling(t, whole, spelled, firsts)
+	}
+}
+
+// agreeOnSpelling reads messages of one spelling with odd values for A, B, C and M, behind some that are like each of firsts.
+func agreeOnSpelling(t *testing.T, before, spelled string, firsts [][4]string) {
+	others := append([]string{`1,"id":2`, `1},"record":{"id":2`, `null,"x":1`, `null,"action":"delete"`, `null,"metadata":{"table_name":"u"}`, `null,"changes":{}`, `null,"record":{"id":3}`, `{"table_name":"u"},"x":1`, `{"table_name":"t"} `, `{"id":0}`, `[{"id":[1]}]`, `"0000001E","ordinal":"0000001D"`}, oddValues...)
 	dirty := used(t)
-	for _, first := range []parts{plain, {`null`, `[]`, `{"id":3}`, plain[3]}, {`{"a":[1]}`, `1 `, ` null`, `{"table_schema":"s","table_name":"t","commit_timestamp":"","position":"00000016B374D848-00000001","primary_key":[],"transaction_id":1}`}} {
-		for place := range plain {
+	for _, first := range firsts {
+		for place := range first {
 			for _, value := range others {
 				second := first
 				second[place] = value
 				var messages []string
-				for _, p := range []parts{first, second, first, plain, second} {
+				for _, p := range [][4]string{first, second, first, firsts[0], second} {
 					messages = append(messages, strings.NewReplacer("A", p[0], "B", p[1], "C", p[2], "M", p[3]).Replace(spelled))
 				}
-				agree(t, []byte(`{"messages":[`+strings.Join(messages, ",")+`]}`), dirty)
-				agree(t, []byte(`{"messages":[`+strings.Join(messages[:2], ",")), dirty)
+				agree(t, []byte(`{"messages":[`+before+strings.Join(messages, ",")+`]}`), dirty)
+				agree(t, []byte(`{"messages":[`+before+strings.Join(messages[:2], ",")), dirty)
 			}
 		}
 	}

@@ -142,6 +142,52 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// What a message leaves out is what the one before it says.
+func TestShortMessages(t *testing.T) {
+	batch := change.Batch{ID: "by hand"}
+	body, err := batch.AppendHead(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var like change.Like
+	var tx change.Transaction
+	frames := map[change.Table]*change.Frame{products: change.NewFrame(products, []string{"id"}), odd: change.NewFrame(odd, []string{"order_id", "line"})}
+	for i, s := range []sample{
+		{action: change.Insert, record: mug, table: products},
+		{action: change.Insert, record: mug, table: products},
+		{action: change.Update, record: mug, changes: `{"price":8.50}`, table: products},
+		{action: change.Update, record: mug, table: products},
+		{action: change.Delete, record: `{"order_id":7,"line":1}`, table: odd},
+		{action: change.Delete, record: `{"order_id":7,"line":2}`, table: odd},
+	} {
+		if i == 0 || i == 5 {
+			tx.Begin(uint32(771+i), 0x16B374D848+change.LSN(i), at)
+		}
+		if i > 0 {
+			body = append(body, ',')
+		}
+		form, frame := like.Next(s.action, frames[s.table], &tx), frames[s.table]
+		body = append(form.AppendOpen(body, s.action), s.record...)
+		if s.changes != "" {
+			body = append(change.AppendChanges(body), s.changes...)
+		} else {
+			body = form.NoChanges(body)
+		}
+		body = form.AppendClose(body, frame, &tx, uint32(i))
+		m := s.message()
+		m.Metadata.Position, m.Metadata.TransactionID, m.Metadata.PrimaryKey = change.Position{Commit: tx.Commit, Ordinal: uint32(i)}, tx.ID, []string{"id"}
+		if s.table == odd {
+			m.Metadata.PrimaryKey = []string{"order_id", "line"}
+		}
+		batch.Messages = append(batch.Messages, m)
+	}
+	golden(t, "short", change.AppendEnd(body))
+	got, err := change.ParseBatch(change.AppendEnd(body))
+	if diff := cmp.Diff(batch, got, cmpopts.IgnoreUnexported(change.Message{})); diff != "" || err != nil {
+		t.Errorf("it was read differently (-written +read): %v\n%s", err, diff)
+	}
+}
+
 func TestAppendString_EscapesAsPostgresDoes(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       `""`,
@@ -215,7 +261,7 @@ func TestAround_IsTheSameAsItsParts(t *testing.T) {
 		frame := change.NewFrame(table, []string{"id", "b"}[:i+1])
 		for _, action := range []change.Action{change.Read, change.Update, change.Delete} {
 			tx.Begin(uint32(771+i*1_000_000), 0x16B374D848, at)
-			frame.Around(&around, action, &tx)
+			frame.Around(&around, change.Form{}, action, &tx)
 			for _, ordinal := range []uint32{0, 1, 0xFFFFFFFF} {
 				want := append(change.AppendOpen([]byte("before,"), action), mug...)
 				want = frame.AppendClose(append(change.AppendChanges(want), "null"...), &tx, ordinal)

@@ -33,6 +33,7 @@ func NewFrame(t Table, primaryKey []string) *Frame {
 type Transaction struct {
 	ID     uint32
 	Commit LSN
+	began  uint64 // how many there were
 	place  []byte // the timestamp and the position, up to the ordinal
 	end    []byte // the id and what closes the message
 }
@@ -40,6 +41,7 @@ type Transaction struct {
 // Begin fills in t for a new transaction, keeping its buffers.
 func (t *Transaction) Begin(id uint32, commit LSN, at time.Time) {
 	t.ID, t.Commit = id, commit
+	t.began++
 	t.place = append(AppendTimestamp(t.place[:0], at), `","position":"`...)
 	t.place = Position{Commit: commit}.appendCommit(t.place)
 	t.end = append(strconv.AppendUint(t.end[:0], uint64(id), 10), "}}"...)
@@ -56,8 +58,36 @@ func AppendTimestamp(dst []byte, at time.Time) []byte {
 	return append(dst, 'Z')
 }
 
-// AppendOpen begins a message. The caller appends the record next (a JSON object, or null), then AppendChanges.
-func AppendOpen(dst []byte, a Action) []byte {
+// Form is what a message leaves out because the message before it in its batch says the same. The zero Form is a whole message.
+type Form struct{ action, metadata bool }
+
+// Whole says that nothing is left out: the message can be read by itself.
+func (f Form) Whole() bool { return f == Form{} }
+
+// Like is what the last message of a batch was like.
+type Like struct {
+	frame  *Frame
+	of     *Transaction
+	began  uint64 // which of those that were in of
+	action Action
+}
+
+// Next is the form of the next message, when it may leave out what it can.
+func (l *Like) Next(a Action, f *Frame, t *Transaction) Form {
+	form := Form{metadata: l.frame == f && l.of == t && l.began == t.began}
+	form.action = form.metadata && l.action == a
+	*l = Like{frame: f, of: t, began: t.began, action: a}
+	return form
+}
+
+// AppendOpen begins a whole message. The caller appends the record next (a JSON object, or null), then AppendChanges.
+func AppendOpen(dst []byte, a Action) []byte { return Form{}.AppendOpen(dst, a) }
+
+// AppendOpen begins a message. The caller appends the record next (a JSON object, or null), then AppendChanges or NoChanges.
+func (f Form) AppendOpen(dst []byte, a Action) []byte {
+	if f.action {
+		return append(dst, `{"record":`...)
+	}
 	dst = append(dst, `{"action":"`...)
 	dst = append(dst, a...)
 	return append(dst, `","record":`...)
@@ -66,7 +96,15 @@ func AppendOpen(dst []byte, a Action) []byte {
 // AppendChanges puts the name of the changes member; the caller appends its value, then AppendClose.
 func AppendChanges(dst []byte) []byte { return append(dst, `,"changes":`...) }
 
-// AppendClose ends a message with its metadata.
+// NoChanges is for a message that tells of none.
+func (f Form) NoChanges(dst []byte) []byte {
+	if f.metadata {
+		return dst
+	}
+	return append(AppendChanges(dst), "null"...)
+}
+
+// AppendClose ends a whole message with its metadata.
 func (f *Frame) AppendClose(dst []byte, t *Transaction, ordinal uint32) []byte {
 	dst = append(dst, f.head...)
 	dst = append(dst, t.place...)
@@ -75,23 +113,39 @@ func (f *Frame) AppendClose(dst []byte, t *Transaction, ordinal uint32) []byte {
 	return append(dst, t.end...)
 }
 
+// AppendClose ends a message with what is not left out of its metadata.
+func (f Form) AppendClose(dst []byte, frame *Frame, t *Transaction, ordinal uint32) []byte {
+	if !f.metadata {
+		return frame.AppendClose(dst, t, ordinal)
+	}
+	dst = append(dst, shortBetween...)
+	return append(Position{Ordinal: ordinal}.appendOrdinal(dst), shortAfter...)
+}
+
+// What stands behind the record of a short message, around its ordinal.
+const shortBetween, shortAfter = `,"ordinal":"`, `"}`
+
 // Around is what stands around the records of a table's messages that are of one transaction, do the same and tell of no changes.
 type Around struct{ before, between, after []byte }
 
 // Around fills in a, keeping its buffers.
-func (f *Frame) Around(a *Around, action Action, t *Transaction) {
-	a.before = AppendOpen(a.before[:0], action)
-	a.between = append(AppendChanges(a.between[:0]), "null"...)
+func (f *Frame) Around(a *Around, form Form, action Action, t *Transaction) {
+	a.before = form.AppendOpen(a.before[:0], action)
+	a.between = form.NoChanges(a.between[:0])
+	if form.metadata {
+		a.between, a.after = append(a.between, shortBetween...), append(a.after[:0], shortAfter...)
+		return
+	}
 	a.between = append(append(a.between, f.head...), t.place...)
 	a.after = append(append(a.after[:0], f.tail...), t.end...)
 }
 
 // Len is how many bytes a message has beside its record, and the comma behind it.
 func (a *Around) Len() int {
-	return len(a.before) + len(a.between) + len("00000000") + len(a.after) + 1
+	return len(a.before) + len(a.between) + ordinalLen + len(a.after) + 1
 }
 
-// Append writes the whole message of a record, as AppendOpen, AppendChanges and AppendClose would.
+// Append writes the message of a record, as the parts of its form would.
 func (a *Around) Append(dst, record []byte, ordinal uint32) []byte {
 	dst = append(append(append(dst, a.before...), record...), a.between...)
 	return append(Position{Ordinal: ordinal}.appendOrdinal(dst), a.after...)

@@ -42,6 +42,16 @@ func (m *Message) Append(dst []byte) []byte {
 	return append(dst, "}}"...)
 }
 
+// Whole makes the last of some messages, which are joined by commas, one that can be read without those before it. The first of them must be such a
+// message already.
+func Whole(messages []byte) ([]byte, error) {
+	b, err := ParseBatch(slices.Concat([]byte(`{"messages":[`), messages, []byte("]}")))
+	if err != nil {
+		return nil, err
+	}
+	return b.Messages[len(b.Messages)-1].Append(nil), nil
+}
+
 func appendOrNull(dst []byte, raw string) []byte {
 	if raw == "" {
 		raw = "null"

@@ -77,6 +77,8 @@ type parser struct {
 	// The last kinds of messages, how many there were, and how many messages were like them.
 	spellings     [4]spelling
 	learnt, alike int
+	before        *Message // of the one that is being read; nil where that cannot be read, or there is none
+	gap           bool     // the last one could not be read
 	keys          keyCache
 	broken        []Broken
 }
@@ -137,7 +139,12 @@ func (p *parser) messages(b *Batch) error {
 		}
 		b.Messages = append(b.Messages, Message{})
 		begins, depth := p.at, p.depth
-		if err := p.message(&b.Messages[i]); err != nil && p.err == nil {
+		p.before = nil
+		if i > 0 && !p.gap {
+			p.before = &b.Messages[i-1]
+		}
+		err := p.message(&b.Messages[i])
+		if p.gap = err != nil; err != nil && p.err == nil {
 			b.Messages[i] = Message{}
 			b.Messages = b.Messages[:i]
 			p.at, p.depth, p.begun = begins, depth, true
@@ -165,7 +172,8 @@ func (p *parser) message(m *Message) (err error) {
 		return errors.New("not a JSON object")
 	}
 	start := p.at
-	var record, changes, metadata span
+	var record, changes, metadata, ordinal span
+	var nth uint32
 	p.enter()
 	for err == nil {
 		name, ok := p.member()
@@ -185,9 +193,25 @@ func (p *parser) message(m *Message) (err error) {
 		case "metadata":
 			err = p.metadata(&m.Metadata)
 			metadata = span{here, p.at}
+		case "ordinal":
+			nth, err = ordinalMember(p.value())
+			ordinal = span{here, p.at}
 		default:
 			p.value()
 		}
+	}
+	said := m.Action
+	if short := ordinal.to > 0 && metadata.to == 0; err == nil && short {
+		if p.before == nil {
+			return errors.New(`it has an "ordinal" instead of "metadata", as a message has that is like the one before it, and there is none that could be read`)
+		}
+		if m.Action == "" {
+			m.Action = p.before.Action
+		}
+		m.Metadata = p.before.Metadata
+		m.Metadata.Position.Ordinal = nth
+	} else {
+		ordinal = span{}
 	}
 	switch {
 	case err != nil:
@@ -200,7 +224,7 @@ func (p *parser) message(m *Message) (err error) {
 		return fmt.Errorf(`the member "record" is missing, and action %q needs it`, m.Action)
 	}
 	if p.err == nil {
-		p.learn(start, record, changes, metadata, m)
+		p.learn(start, said, parts{record, changes, metadata, ordinal}, m)
 	}
 	return nil
 }
@@ -232,6 +256,14 @@ func stringMember(name, raw string) (string, error) {
 		return "", fmt.Errorf("%q is not a string", name)
 	}
 	return text(raw), nil
+}
+
+func ordinalMember(raw string) (uint32, error) {
+	n, ok := parseOrdinal(text(raw))
+	if !ok {
+		return 0, errors.New(`"ordinal" is not eight hex digits such as "0000001F", the end of a position`)
+	}
+	return n, nil
 }
 
 // objectMember returns the text of an object, or nothing for null.

@@ -1,6 +1,7 @@
 package change_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -83,6 +84,16 @@ func TestParseBatch_RefusesEndlessNesting(t *testing.T) {
 	}
 }
 
+func TestParseBatch_ManyMessagesAreNoNesting(t *testing.T) {
+	for _, one := range []string{strings.Replace(least, `"metadata"`, `"changes":null,"metadata"`, 1), `{"record":{"a":[]},"ordinal":"0000001F"}`, `{"record":{"a":[]},"changes":{},"ordinal":"0000001F"}`, `{"record":{},"ordinal":"0000001F"}`} {
+		const n = 100_010
+		b, err := change.ParseBatch([]byte(`{"messages":[` + least + strings.Repeat(","+one, n) + `]}`))
+		if err != nil || len(b.Messages) != 1+n {
+			t.Errorf("%s: %d messages, %v", one, len(b.Messages), err)
+		}
+	}
+}
+
 // A batch costs a few allocations, whatever the number of its messages, and about as much memory as they need.
 func TestParseBatchInto_AllocatesNothingPerMessage(t *testing.T) {
 	one, mixed := benchBody("items"), benchBody("items", "orders", "order_lines")
@@ -118,6 +129,38 @@ func TestParseAction(t *testing.T) {
 	}
 	if got, err := change.ParseAction("Insert"); err == nil {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A short message is like the one before it, and like no other.
+func TestParseBatchApart_ShortMessagesFollowTheirOwn(t *testing.T) {
+	const (
+		of    = `{"action":"read","record":{"id":1},"changes":null,"metadata":{"table_name":"%","commit_timestamp":"2026","position":"00000016B374D848-00000001","primary_key":["id"],"transaction_id":771}}`
+		short = `{"record":{"id":2},"ordinal":"0000001F"}`
+		other = `{"action":"delete","record":{"id":3},"ordinal":"00000020"}`
+	)
+	t1, t2, broken := strings.Replace(of, "%", "t", 1), strings.Replace(of, "%", "u", 1), strings.Replace(of, `"read"`, `"red"`, 1)
+	var b change.Batch
+	apart, err := change.ParseBatchApart(&b, []byte(`{"messages":[`+strings.Join([]string{short, t1, short, short, other, short, broken, short, short, t2, short, short, short, t1, short}, ",")+`]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range b.Messages {
+		got = append(got, fmt.Sprintf("%s %s %s %d %s", m.Action, m.Metadata.Table, m.Record, m.Metadata.Position.Ordinal, m.Key()))
+		if at := m.Metadata.Position.Commit; at != 0x16B374D848 || m.Metadata.TransactionID != 771 || m.Metadata.CommitTimestamp != "2026" {
+			t.Errorf("got %+v", m)
+		}
+	}
+	want := []string{
+		`read t {"id":1} 1 `, `read t {"id":2} 31 `, `read t {"id":2} 31 2`, `delete t {"id":3} 32 `, `delete t {"id":2} 31 2`,
+		`read u {"id":1} 1 1`, `read u {"id":2} 31 2`, `read u {"id":2} 31 2`, `read u {"id":2} 31 2`, `read t {"id":1} 1 1`, `read t {"id":2} 31 2`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(apart) != 4 || !strings.Contains(apart[0].Err.Error(), "message 0") || !strings.Contains(apart[2].Err.Error(), "message 7: it has an \"ordinal\"") {
+		t.Errorf("broken: %+v", apart)
 	}
 }
 

@@ -84,8 +84,11 @@ func parseMessages(list gjson.Result) ([]change.Message, error) {
 	var cache keyCache
 	var err error
 	list.ForEach(func(_, value gjson.Result) bool {
-		var m change.Message
-		if m, err = parseMessage(value, &cache); err != nil {
+		var m, before change.Message
+		if n := len(messages); n > 0 {
+			before = messages[n-1]
+		}
+		if m, err = parseMessage(value, before, &cache); err != nil {
 			err = fmt.Errorf("message %d: %w", len(messages), err)
 			return false
 		}
@@ -101,12 +104,20 @@ type keyCache struct {
 	columns []string
 }
 
-func parseMessage(value gjson.Result, cache *keyCache) (m change.Message, err error) {
+func parseMessage(value gjson.Result, before change.Message, cache *keyCache) (m change.Message, err error) {
 	if !value.IsObject() {
 		return m, errors.New("not a JSON object")
 	}
+	var ordinal string
+	var whole bool
 	value.ForEach(func(name, value gjson.Result) bool {
 		switch name.Str {
+		case "ordinal":
+			var at change.Position
+			if at, err = change.ParsePosition("0000000000000000-" + value.Str); err != nil {
+				err = errors.New(`"ordinal" is not eight hex digits such as "0000001F", the end of a position`)
+			}
+			ordinal = at.String()[17:]
 		case "action":
 			m.Action, err = change.ParseAction(value.Str)
 		case "record":
@@ -115,9 +126,21 @@ func parseMessage(value gjson.Result, cache *keyCache) (m change.Message, err er
 			m.Changes, err = objectMember("changes", value)
 		case "metadata":
 			m.Metadata, err = parseMetadata(value, cache)
+			whole = true
 		}
 		return err == nil
 	})
+	if err == nil && ordinal != "" && !whole {
+		if before.Action == "" {
+			return m, errors.New(`it has an "ordinal" instead of "metadata", as a message has that is like the one before it, and there is none that could be read`)
+		}
+		if m.Action == "" {
+			m.Action = before.Action
+		}
+		commit := before.Metadata.Position.String()[:17]
+		m.Metadata = before.Metadata
+		m.Metadata.Position, err = change.ParsePosition(commit + ordinal)
+	}
 	switch {
 	case err != nil:
 		return m, err

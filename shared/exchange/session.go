@@ -69,6 +69,8 @@ type OpenResponse struct {
 	Backfills map[string]change.Backfill `json:"backfills"` // by change.Table.String()
 	// Abandoned are tables that the sink has keys of and that are not asked for any more, by change.Table.String().
 	Abandoned []string `json:"abandoned,omitempty"`
+	// Short says that the function reads messages that leave out what the one before them says, see change.Form.
+	Short bool `json:"short,omitempty"`
 	// Repairs is the damage that this opening has found, one entry a cause.
 	Repairs []Repair `json:"repairs,omitempty"`
 	Plan    Plan     `json:"plan"`
