@@ -33,6 +33,7 @@ type life struct {
 	marks   *pgx.Conn // for the backfill's marks
 	survey  replication.Survey
 	tables  tables
+	since   map[change.Table]uint64 // see backfill.Runner
 
 	stream    *replication.Stream
 	reporter  *replication.Reporter
@@ -200,6 +201,11 @@ func (l *life) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !l.slot.made { // whose making waited for all transactions
+		if err := l.joined(ctx); err != nil {
+			return err
+		}
+	}
 	l.slot.made = false // the sink knows of it now
 	l.log.Info("session opened", logging.Session, session.ID, logging.Sink, session.Sink, "found", string(session.Opened.Found), logging.LSN, l.confirmed.String())
 	l.tell(session.Opened.Repairs)
@@ -251,7 +257,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	l.operator.begin(l.tables, session.Opened.Backfills)
 	runner := &backfill.Runner{
 		Conn: l.rows.PgConn(), Marks: l.marks.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
-		Limits: l.config.Backfill.Limits, Batches: l.config.Lanes.Lanes * l.config.BatchMessages, Pages: pages, Recent: l.recent, Refetch: refetch,
+		Since: l.since, Limits: l.config.Backfill.Limits, Batches: l.config.Lanes.Lanes * l.config.BatchMessages, Pages: pages, Recent: l.recent, Refetch: refetch,
 		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}
 	if l.config.Fence {

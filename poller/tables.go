@@ -13,6 +13,7 @@ import (
 	"freshet/poller/catalog"
 	"freshet/poller/pgoutput"
 	"freshet/poller/render"
+	"freshet/poller/replication"
 	"freshet/poller/row"
 	"freshet/shared/change"
 	"freshet/shared/exchange"
@@ -266,6 +267,16 @@ func primaryKey(r *pgoutput.Relation, now []string) ([]string, error) {
 
 func sameSet(a, b []string) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(x string) bool { return !slices.Contains(b, x) })
+}
+
+// joined notes which tables must not be read before some transactions are over.
+func (l *life) joined(ctx context.Context) error {
+	tables, since, err := replication.Joined(ctx, l.catalog, l.config.Source.Publication, l.survey.Version, l.tables.found)
+	l.since = map[change.Table]uint64{}
+	for _, t := range tables {
+		l.since[t.Table] = since
+	}
+	return err
 }
 
 // tasks are the tables that have rows to be read, in the order of their names, with the layouts of all.

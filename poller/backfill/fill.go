@@ -22,7 +22,8 @@ type fill struct {
 	limit  int
 	began  time.Time
 	last   bool      // the last page has been read
-	after  time.Time // when to try again: somebody has locked the table
+	after  time.Time // when to try again: somebody has locked the table, or still writes what is in no stream
+	since  uint64    // see Runner.Since; 0 when there is nothing to wait for
 
 	mu      sync.Mutex
 	settled change.Backfill // of the furthest page that is settled
@@ -47,7 +48,7 @@ const lockedPause = 200 * time.Millisecond
 func (r *Runner) add(t Task) *fill {
 	f := &fill{
 		source: source{layout: t.Layout, only: t.Progress.Where}, cursor: t.Progress.Cursor,
-		read: t.Progress, settled: t.Progress, limit: firstLimit, began: time.Now(), total: -1,
+		read: t.Progress, settled: t.Progress, limit: firstLimit, began: time.Now(), total: -1, since: r.Since[t.Layout.Table],
 	}
 	if t.Progress.State == change.BackfillSweeping {
 		f.last, f.whole = true, true
@@ -139,8 +140,32 @@ func (f *fill) done(r *Runner, progress change.Backfill) change.Backfill {
 	return progress
 }
 
+// written says that all transactions are over which began before the stream had everything of the table.
+func (f *fill) written(ctx context.Context, r *Runner) (bool, error) {
+	if f.since == 0 {
+		return true, nil
+	}
+	now, err := CurrentSnapshot(ctx, r.Conn)
+	if err != nil {
+		return false, err
+	}
+	if now.xmin >= f.since {
+		f.since = 0
+		return true, nil
+	}
+	if f.after.IsZero() {
+		r.Log.Info("the backfill of a table waits for the transactions that were writing when the publication was changed", logging.Table, f.layout.Table.String(),
+			"why", "what they had written there by then is in no stream", "fix", "nothing to do, unless one is never ended: see pg_stat_activity and pg_prepared_xacts")
+	}
+	f.after = time.Now().Add(lockedPause)
+	return false, nil
+}
+
 // step reads one page and sends it on its way; the last one has fewer rows than were asked for.
 func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
+	if written, err := f.written(ctx, r); !written {
+		return false, err
+	}
 	if f.read.State == change.BackfillPending {
 		r.Log.Info("backfill begins", logging.Table, f.layout.Table.String(), "cause", string(f.read.Cause))
 		f.read.State = change.BackfillRunning

@@ -50,6 +50,8 @@ type Runner struct {
 	// Batches is how many messages the batches of all lanes take that are sent at a time: a page that has somewhat fewer rows becomes as many
 	// batches, nearly full, and leaves no rest. Zero if that does not matter.
 	Batches int
+	// Since has tables that are read only when no transaction below this id is running: what those wrote there may be in no stream.
+	Since   map[change.Table]uint64
 	Pages   *Pages
 	Recent  *Recent
 	Refetch *Refetch
