@@ -6,14 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"freshet/poller/ack"
 	"freshet/poller/backfill"
 	"freshet/poller/intake"
 	"freshet/poller/lane"
-	"freshet/poller/render"
 	"freshet/poller/replication"
 	"freshet/poller/sink"
 	"freshet/shared/change"
@@ -28,12 +26,11 @@ type life struct {
 	*Poller
 	asked context.Context // done when a stop was asked for
 
-	catalog *pgx.Conn // for the receiving goroutine
-	rows    *pgx.Conn // for the backfill
-	marks   *pgx.Conn // for the backfill's marks
-	survey  replication.Survey
-	tables  tables
-	since   map[change.Table]uint64 // see backfill.Runner
+	connections
+	survey   replication.Survey
+	surveyed time.Time
+	tables   tables
+	since    map[change.Table]uint64 // see backfill.Runner
 
 	stream    *replication.Stream
 	reporter  *replication.Reporter
@@ -58,7 +55,8 @@ type life struct {
 func (p *Poller) live(ctx context.Context) error {
 	l := &life{Poller: p, asked: ctx, nudge: make(chan struct{}, 1)}
 	defer l.close()
-	if err := l.connectAll(ctx); err != nil {
+	err := l.connectAll(ctx)
+	if l.slot.taken = errors.Is(err, replication.ErrSlotInUse); err != nil {
 		return err
 	}
 	return l.run()
@@ -67,44 +65,67 @@ func (p *Poller) live(ctx context.Context) error {
 func (l *life) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for _, conn := range []*pgx.Conn{l.catalog, l.rows, l.marks} {
-		if conn != nil {
-			_ = conn.Close(ctx) // it held nothing
-		}
-	}
+	l.hangUp(ctx)
 	l.metrics.Connected.Set(0)
 }
 
-// connectAll examines the source, makes what is missing, and acquires the slot.
+// connectAll examines the source, makes what is missing, and acquires the slot. Meanwhile the other connections are opened, and whether that has worked is
+// looked at afterwards: what the preflight finds explains it better. A poller that stands by opens them only when the slot may be free, as it
+// looks every second.
 func (l *life) connectAll(ctx context.Context) (err error) {
 	if l.catalog, err = l.connect(ctx); err != nil {
 		return err
 	}
-	if l.survey, err = l.preflight(ctx, l.catalog); err != nil {
+	if !l.slot.taken {
+		l.openOthers(ctx, l.Poller)
+	}
+	l.surveyed = time.Now()
+	var shapes []exchange.TableShape
+	if l.survey, shapes, err = l.preflight(ctx, l.catalog); err != nil {
 		return err
 	}
+	l.tables = newTables(l.survey.Tables)
+	l.tables.shapes = shapes
 	source := l.config.Source.Config
 	made, err := replication.Prepare(ctx, l.catalog, source, l.survey, l.log)
 	if err != nil {
 		return err
 	}
 	l.slot.made = l.slot.made || made
-	if l.stream, err = replication.Connect(ctx, source, render.Pin()); err != nil {
+	if l.slot.taken {
+		if l.survey.SlotActive && !made {
+			return replication.ErrSlotInUse
+		}
+		l.openOthers(ctx, l.Poller)
+	}
+	if err := l.acquire(ctx); err != nil {
 		return err
 	}
-	l.slot.timeline = l.stream.Timeline
 	if err := l.afterConnect(ctx, source); err != nil {
 		return errors.Join(err, l.stream.Close())
 	}
 	return nil
 }
 
-func (l *life) afterConnect(ctx context.Context, source replication.Config) (err error) {
-	if l.rows, err = l.connect(ctx); err != nil {
+// acquire starts the stream.
+func (l *life) acquire(ctx context.Context) (err error) {
+	l.opening.Wait()
+	if l.failed.sender != nil {
+		return l.failed.sender
+	}
+	if l.stream, err = l.sender.Start(ctx); err != nil {
 		return err
 	}
-	if l.marks, err = l.connect(ctx); err != nil {
-		return err
+	l.slot.timeline = l.stream.Timeline
+	return nil
+}
+
+func (l *life) afterConnect(ctx context.Context, source replication.Config) (err error) {
+	if l.failed.rows != nil {
+		return l.failed.rows
+	}
+	if l.failed.marks != nil {
+		return l.failed.marks
 	}
 	// Taken before the first row of the stream is looked at, so that every page's snapshot is newer.
 	if l.horizon, err = backfill.CurrentSnapshot(ctx, l.rows.PgConn()); err != nil {
@@ -113,15 +134,7 @@ func (l *life) afterConnect(ctx context.Context, source replication.Config) (err
 	if l.confirmed, err = replication.Confirmed(ctx, l.catalog, source.Slot); err != nil {
 		return err
 	}
-	every, err := replication.StatusInterval(ctx, l.catalog, source.StatusEvery)
-	if err != nil {
-		return err
-	}
-	l.tables = newTables(l.survey.Tables)
-	if l.tables.shapes, err = shapes(ctx, l.catalog, l.survey.Tables); err != nil {
-		return err
-	}
-	l.reporter = &replication.Reporter{Stream: l.stream, Progress: l, Every: every, Kick: make(chan struct{}, 1), Seen: l.seen}
+	l.reporter = &replication.Reporter{Stream: l.stream, Progress: l, Every: l.survey.StatusInterval(source.StatusEvery), Kick: make(chan struct{}, 1), Seen: l.seen}
 	return nil
 }
 
@@ -276,8 +289,12 @@ func (l *life) note(t change.Table, b change.Backfill, kept func()) {
 	l.wake()
 }
 
-// inspect looks whether everything is still what it was when the life began.
+// inspect looks whether everything is still what it was when the life began. When the first page is to be read that was mostly just now, and nothing is
+// asked again; unless commits may wait for us, which is known only once the stream runs.
 func (l *life) inspect(ctx context.Context) error {
+	if time.Since(l.surveyed) < time.Second && !l.survey.Synchronous {
+		return nil
+	}
 	if err := l.unaltered(ctx, l.rows); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -215,7 +216,7 @@ func (p *Poller) Check(ctx context.Context) (tables int, found problem.List) {
 		return 0, append(found, p.checkFunction(ctx, nil)...)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing hangs on it
-	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot))
+	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot), nil)
 	if err != nil {
 		found = append(found, asFinding(err))
 	}
@@ -249,28 +250,36 @@ func (p *Poller) checkFunction(ctx context.Context, tables []exchange.TableShape
 	return found
 }
 
-// preflight is Check for a start: what may pass is only logged, since the session waits for it anyway.
-func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn) (replication.Survey, error) {
-	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot))
+// preflight is Check for a start: what may pass is only logged, since the session waits for it anyway. The function is asked while the rest of the source
+// is examined.
+func (p *Poller) preflight(ctx context.Context, conn *pgx.Conn) (survey replication.Survey, asked []exchange.TableShape, err error) {
+	var function sync.WaitGroup
+	defer function.Wait()
+	asking, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var says problem.List
+	survey, found, err := replication.Check(ctx, conn, p.config.Source.Config, p.patterns, p.config.repairs(change.CauseSlot), func(tables []catalog.Table) error {
+		all, err := shapes(ctx, conn, tables)
+		if err == nil && !p.started {
+			function.Go(func() { says = p.checkFunction(asking, all) })
+		}
+		asked = all
+		return err
+	})
 	if err != nil {
-		return survey, fmt.Errorf("preflight: %w", err)
+		return survey, nil, fmt.Errorf("preflight: %w", err)
 	}
 	if gone := p.vanished(survey); gone != nil {
 		found = append(found, gone)
 	}
-	if !p.started {
-		asked, err := shapes(ctx, conn, survey.Tables)
-		if err != nil {
-			return survey, fmt.Errorf("preflight: %w", err)
-		}
-		found = append(found, p.checkFunction(ctx, asked)...)
-	}
+	function.Wait()
+	found = append(found, says...)
 	blocking := found.Blocking()
 	p.warn(found)
 	if len(blocking) > 0 && !blocking.Transient() {
-		return survey, blocking
+		return survey, nil, blocking
 	}
-	return survey, nil
+	return survey, asked, nil
 }
 
 // warn says what may pass, but not what the preflight of the life before has said already.

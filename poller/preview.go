@@ -43,7 +43,7 @@ func (p *Poller) Preview(ctx context.Context, ask PreviewRequest) ([]Previewed, 
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing hangs on it
-	l := &life{Poller: p, catalog: conn}
+	l := &life{Poller: p, connections: connections{catalog: conn}}
 	table, err := l.previewed(ctx, ask.Table)
 	if err != nil {
 		return nil, err

@@ -51,11 +51,19 @@ const lookTimeout = 5 * time.Second
 // blindLong is how long looks may fail before that is said. When Postgres is away, the stream says so at once.
 const blindLong = time.Minute
 
+// firstLook is when to look first: at once there is no slot yet, or nobody streams from it, and whoever is about to has better use for the processors.
+const firstLook = time.Second
+
 // Run watches until the context ends.
 func (w *Watcher) Run(ctx context.Context) {
 	defer w.hangUp()
 	began := time.Now()
-	for {
+	for wait := min(firstLook, w.GuardEvery); ; wait = w.GuardEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
 		report, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -64,11 +72,6 @@ func (w *Watcher) Run(ctx context.Context) {
 			w.failed(err, began)
 		default:
 			w.saw(report)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(w.GuardEvery):
 		}
 	}
 }

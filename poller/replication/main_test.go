@@ -96,7 +96,7 @@ func (s source) checkAll(tables string, renew bool) (replication.Survey, problem
 	if _, err := conn.Exec(s.t.Context(), "SET row_security = off"); err != nil {
 		s.t.Fatal(err)
 	}
-	survey, found, err := replication.Check(s.t.Context(), conn, s.config, patterns, renew)
+	survey, found, err := replication.Check(s.t.Context(), conn, s.config, patterns, renew, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -117,11 +117,20 @@ func (s source) prepare(tables string) (made bool) {
 	return made
 }
 
+// tryStream connects and acquires the slot.
+func (s source) tryStream(pins map[string]string) (*replication.Stream, error) {
+	conn, err := replication.Connect(s.t.Context(), s.config, pins)
+	if err != nil {
+		return nil, err
+	}
+	return conn.Start(s.t.Context())
+}
+
 func (s source) stream() *replication.Stream {
 	s.t.Helper()
 	// A slot is released a moment after its walsender has noticed that the client is gone.
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		stream, err := replication.Connect(s.t.Context(), s.config, render.Pin())
+		stream, err := s.tryStream(render.Pin())
 		if err == nil {
 			s.t.Cleanup(func() { _ = stream.Close() }) // again, perhaps
 			return stream

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,6 +21,8 @@ type Survey struct {
 	Tables []catalog.Table
 	// SlotExists and PublicationExists tell what is there already.
 	SlotExists, PublicationExists bool
+	// SlotActive says that somebody streams from the slot.
+	SlotActive bool
 	// SlotLost says that the slot exists, is ours, and can never be streamed from again.
 	SlotLost bool
 	// Unpublished are configured tables that the publication lacks.
@@ -30,6 +33,10 @@ type Survey struct {
 	Confirmed change.LSN
 	Version   int   // server_version_num
 	Timeline  int32 // of a primary
+	// SenderTimeout is wal_sender_timeout, zero when there is none.
+	SenderTimeout time.Duration
+	// Synchronous says that commits wait for standbys, of which a reader of the slot can be one.
+	Synchronous bool
 }
 
 // preflight collects findings about one source.
@@ -45,14 +52,23 @@ type preflight struct {
 	walLevel                string
 	recovery                bool
 	slotsFree, sendersTotal int
+	walKept                 int64  // max_slot_wal_keep_size in bytes; negative for no limit
+	idleTimeout             string // idle_replication_slot_timeout; empty when there is none
 	conditions              map[change.Table]condition
 }
 
 // Check examines the source and returns every finding at once. renew says that a slot which is lost will be made anew, so that it stops nothing.
-// The error is for a source that cannot be examined at all.
-func Check(ctx context.Context, conn *pgx.Conn, c Config, patterns []catalog.Pattern, renew bool) (Survey, problem.List, error) {
+// The error is for a source that cannot be examined at all, or known's: that is called, unless it is nil, as soon as the tables are known, and may use the
+// connection until it returns.
+func Check(ctx context.Context, conn *pgx.Conn, c Config, patterns []catalog.Pattern, renew bool, known func([]catalog.Table) error) (Survey, problem.List, error) {
 	p := &preflight{conn: conn, config: c, renew: renew, conditions: map[change.Table]condition{}}
-	steps := []func(context.Context) error{p.server, p.slot, p.retention, func(ctx context.Context) error { return p.tables(ctx, patterns) }, p.publication}
+	steps := []func(context.Context) error{
+		p.server, p.slot, p.retention, func(ctx context.Context) error { return p.tables(ctx, patterns) },
+	}
+	if known != nil {
+		steps = append(steps, func(context.Context) error { return known(p.Tables) })
+	}
+	steps = append(steps, p.publication)
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return p.Survey, p.found, err
@@ -65,6 +81,7 @@ func (p *preflight) add(what, why, fix string) {
 	p.found = append(p.found, &problem.Error{What: what, Why: why, Fix: fix})
 }
 
+// server asks for settings by current_setting: the view pg_settings makes the texts of all of them for each one that is asked for.
 func (p *preflight) server(ctx context.Context) error {
 	err := p.conn.QueryRow(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('wal_level'), pg_is_in_recovery(), current_user, current_database(),
@@ -73,8 +90,12 @@ func (p *preflight) server(ctx context.Context) error {
 		       has_database_privilege(current_database(), 'CREATE'),
 		       current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots),
 		       current_setting('max_wal_senders')::int,
-		       CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END`).
-		Scan(&p.Version, &p.walLevel, &p.recovery, &p.user, &p.database, &p.replicates, &p.mayCreate, &p.slotsFree, &p.sendersTotal, &p.Timeline)
+		       CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
+		       current_setting('wal_sender_timeout')::interval, current_setting('synchronous_standby_names') <> '', pg_size_bytes(current_setting('max_slot_wal_keep_size')),
+		       CASE WHEN idle::interval > '0' THEN idle ELSE '' END
+		  FROM current_setting('idle_replication_slot_timeout', true) AS idle`). // null before 18
+		Scan(&p.Version, &p.walLevel, &p.recovery, &p.user, &p.database, &p.replicates, &p.mayCreate, &p.slotsFree, &p.sendersTotal, &p.Timeline,
+			&p.SenderTimeout, &p.Synchronous, &p.walKept, &p.idleTimeout)
 	if err != nil {
 		return fmt.Errorf("examine the server: %w", err)
 	}
@@ -102,8 +123,8 @@ func (p *preflight) slot(ctx context.Context) error {
 	var plugin, database, status, reason *string
 	var confirmed *string
 	// Only from 17 on there is a reason. As JSON it is null before.
-	err := p.conn.QueryRow(ctx, `SELECT plugin, database, wal_status, to_jsonb(s) ->> 'invalidation_reason', confirmed_flush_lsn::text FROM pg_replication_slots s WHERE slot_name = $1`, p.config.Slot).
-		Scan(&plugin, &database, &status, &reason, &confirmed)
+	err := p.conn.QueryRow(ctx, `SELECT plugin, database, active, wal_status, to_jsonb(s) ->> 'invalidation_reason', confirmed_flush_lsn::text FROM pg_replication_slots s WHERE slot_name = $1`, p.config.Slot).
+		Scan(&plugin, &database, &p.SlotActive, &status, &reason, &confirmed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if p.slotsFree < 1 {
 			p.add(fmt.Sprintf("slot %q does not exist and cannot be created", p.config.Slot), "all of max_replication_slots are in use",

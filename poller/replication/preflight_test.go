@@ -206,11 +206,13 @@ func TestPrepare_MakesAndExtends(t *testing.T) {
 }
 
 func TestStatusInterval(t *testing.T) {
-	s := newSource(t, "")
-	for timeout, want := range map[string]time.Duration{"0": 10 * time.Second, "60s": 10 * time.Second, "10s": 4500 * time.Millisecond, "1s": 450 * time.Millisecond} {
-		got, err := replication.StatusInterval(t.Context(), s.with("wal_sender_timeout", timeout).connect(), 10*time.Second)
-		if err != nil || got != want {
-			t.Errorf("wal_sender_timeout %s: got %s, %v, want %s", timeout, got, err, want)
+	s := newSource(t, oneTable)
+	for timeout, want := range map[string]time.Duration{
+		"0": 10 * time.Second, "1d": 10 * time.Second, "2147483647": 10 * time.Second, "1min": 10 * time.Second, "10s": 4500 * time.Millisecond, "1s": 450 * time.Millisecond, "500ms": 225 * time.Millisecond,
+	} {
+		survey, _ := s.with("wal_sender_timeout", timeout).check("a")
+		if got := survey.StatusInterval(10 * time.Second); got != want {
+			t.Errorf("wal_sender_timeout %s: got %s, want %s", timeout, got, want)
 		}
 	}
 }

@@ -27,24 +27,16 @@ func (p *preflight) lost(reason *string) *problem.Error {
 }
 
 // retention warns of settings that let a poller which is away do harm.
-func (p *preflight) retention(ctx context.Context) error {
-	var keep int64
-	var timeout *string
-	err := p.conn.QueryRow(ctx, `
-		SELECT pg_size_bytes(current_setting('max_slot_wal_keep_size')),
-		       (SELECT current_setting(name) FROM pg_settings WHERE name = 'idle_replication_slot_timeout' AND setting::bigint > 0)`).Scan(&keep, &timeout)
-	if err != nil {
-		return fmt.Errorf("read what slots may keep: %w", err)
-	}
-	if keep < 0 {
+func (p *preflight) retention(context.Context) error {
+	if p.walKept < 0 {
 		p.found = append(p.found, &problem.Error{
 			Warning: true, What: "nothing bounds the write-ahead log that a slot keeps", Why: "max_slot_wal_keep_size is -1: while the poller, the function or Redis is away, log piles up until the disk is full and Postgres stops",
 			Fix: "ALTER SYSTEM SET max_slot_wal_keep_size = '16GB'; SELECT pg_reload_conf(); with a size that the disk has room for. Beyond it Postgres gives up the slot, and freshet makes a new one and fills Redis again",
 		})
 	}
-	if timeout != nil {
+	if p.idleTimeout != "" {
 		p.found = append(p.found, &problem.Error{
-			Warning: true, What: "Postgres gives up slots that nobody reads for a while", Why: "idle_replication_slot_timeout is " + *timeout + ": a poller that is away for longer has to read all rows again, however little has changed",
+			Warning: true, What: "Postgres gives up slots that nobody reads for a while", Why: "idle_replication_slot_timeout is " + p.idleTimeout + ": a poller that is away for longer has to read all rows again, however little has changed",
 			Fix: "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf(); max_slot_wal_keep_size is the bound that protects the disk",
 		})
 	}

@@ -77,15 +77,11 @@ func Confirmed(ctx context.Context, conn *pgx.Conn, slot string) (change.LSN, er
 }
 
 // StatusInterval is how often to report: as configured, but at least twice within the server's wal_sender_timeout.
-func StatusInterval(ctx context.Context, conn *pgx.Conn, configured time.Duration) (time.Duration, error) {
-	var ms int64
-	if err := conn.QueryRow(ctx, `SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'`).Scan(&ms); err != nil {
-		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
+func (s Survey) StatusInterval(configured time.Duration) time.Duration {
+	if limit := s.SenderTimeout / 2; limit > 0 {
+		return min(configured, limit*9/10)
 	}
-	if limit := time.Duration(ms) * time.Millisecond / 2; limit > 0 {
-		return min(configured, limit*9/10), nil
-	}
-	return configured, nil
+	return configured
 }
 
 // Awaited says whether commits wait for what the slot's reader confirms: whether it is, or may become, a synchronous standby.

@@ -45,19 +45,22 @@ type Stream struct {
 	pings pings
 }
 
-// Connect acquires the slot and starts streaming from its confirmed position. pins are the session's settings that make text output
-// the same everywhere.
-//
-// The start position is 0/0, which the server reads as "where the slot is": the slot is the only place that remembers it, and a position above
-// it would be obeyed by skipping data.
-// https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-START-REPLICATION-SLOT-LOGICAL
-func Connect(ctx context.Context, c Config, pins map[string]string) (*Stream, error) {
+// Connection is a replication connection that does not stream yet.
+type Connection struct {
+	stream *Stream
+	conn   *pgconn.PgConn
+	config Config
+}
+
+// Connect opens a replication connection. The slot need not exist. pins are the session's settings that make text output the same everywhere.
+func Connect(ctx context.Context, c Config, pins map[string]string) (*Connection, error) {
 	s := &Stream{}
 	config, err := pgconn.ParseConfig(c.DatabaseURL.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL cannot be parsed")
 	}
 	maps.Copy(config.RuntimeParams, pins)
+	config.RuntimeParams["idle_session_timeout"] = "0" // making the slot may take long, and nothing is asked meanwhile
 	config.RuntimeParams["replication"] = "database"
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = c.Slot // what synchronous_standby_names matches
@@ -70,11 +73,23 @@ func Connect(ctx context.Context, c Config, pins map[string]string) (*Stream, er
 	if err != nil {
 		return nil, fmt.Errorf("open the replication connection: %w", err)
 	}
-	if err := s.start(ctx, conn, c); err != nil {
-		_ = conn.Close(context.WithoutCancel(ctx)) // the error that matters is the one we return
+	return &Connection{stream: s, conn: conn, config: c}, nil
+}
+
+// Close is for a connection that is not to stream; it holds nothing.
+func (c *Connection) Close(ctx context.Context) { _ = c.conn.Close(ctx) }
+
+// Start acquires the slot and starts streaming from its confirmed position. The connection is the stream's then; when there is an error it is closed.
+//
+// The start position is 0/0, which the server reads as "where the slot is": the slot is the only place that remembers it, and a position above
+// it would be obeyed by skipping data.
+// https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-START-REPLICATION-SLOT-LOGICAL
+func (c *Connection) Start(ctx context.Context) (*Stream, error) {
+	if err := c.stream.start(ctx, c.conn, c.config); err != nil {
+		c.Close(context.WithoutCancel(ctx)) // the error that matters is the one we return
 		return nil, err
 	}
-	return s, nil
+	return c.stream, nil
 }
 
 func (s *Stream) start(ctx context.Context, conn *pgconn.PgConn, c Config) error {

@@ -125,7 +125,7 @@ func TestStream_OnlyOneHasTheSlot(t *testing.T) {
 	s := newSource(t, oneTable)
 	s.prepare("a")
 	stream := s.stream()
-	if _, err := replication.Connect(t.Context(), s.config, nil); !errors.Is(err, replication.ErrSlotInUse) {
+	if _, err := s.tryStream(nil); !errors.Is(err, replication.ErrSlotInUse) {
 		t.Errorf("got %v, want that the slot is in use", err)
 	}
 	if err := stream.Close(); err != nil {
@@ -137,15 +137,15 @@ func TestStream_OnlyOneHasTheSlot(t *testing.T) {
 func TestStream_ConnectExplains(t *testing.T) {
 	s := newSource(t, oneTable)
 	s.config.DatabaseURL = config.Secret(strings.Replace(s.DSN, "postgres@", "postgres:geheim@", 1))
-	if _, err := replication.Connect(t.Context(), s.config, nil); err == nil || strings.Contains(err.Error(), "geheim") || !strings.Contains(err.Error(), s.config.Slot) {
+	if _, err := s.tryStream(nil); err == nil || strings.Contains(err.Error(), "geheim") || !strings.Contains(err.Error(), s.config.Slot) {
 		t.Errorf("got %v, want an error about the slot", err)
 	}
 	s.config.DatabaseURL = "postgres://postgres:geheim@127.0.0.1:1/x"
-	if _, err := replication.Connect(t.Context(), s.config, nil); err == nil || strings.Contains(err.Error(), "geheim") {
+	if _, err := s.tryStream(nil); err == nil || strings.Contains(err.Error(), "geheim") {
 		t.Errorf("got %v, want an error without the password", err)
 	}
 	s.config.DatabaseURL = "postgres://postgres:geheim@[::1/x"
-	if _, err := replication.Connect(t.Context(), s.config, nil); err == nil || strings.Contains(err.Error(), "geheim") {
+	if _, err := s.tryStream(nil); err == nil || strings.Contains(err.Error(), "geheim") {
 		t.Errorf("got %v, want an error without the password", err)
 	}
 }
@@ -283,7 +283,7 @@ func shutDown(t *testing.T, own *server.Postgres, up bool) {
 		t.Fatal(err)
 	}
 	_ = conn.Close(t.Context())
-	stream, err := replication.Connect(t.Context(), c, render.Pin())
+	stream, err := source{t: t, config: c}.tryStream(render.Pin())
 	if err != nil {
 		t.Fatal(err)
 	}

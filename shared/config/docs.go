@@ -18,7 +18,7 @@ func Settings(prefix string, spec any) []Setting {
 	for _, f := range leaves(prefix, reflect.ValueOf(spec).Elem()) {
 		tag := f.field.Tag
 		all = append(all, Setting{
-			Name: f.name(), Kind: f.kind(), Default: tag.Get("default"),
+			Name: f.name, Kind: f.kind(), Default: tag.Get("default"),
 			Description: tag.Get("desc"), Needed: tag.Get("needed") == "true",
 		})
 	}

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"text/template"
 
 	"github.com/kelseyhightower/envconfig"
 
@@ -49,7 +50,7 @@ func read(prefix string, into any) (found problem.List, fields []leaf) {
 	fields = leaves(prefix, reflect.ValueOf(into).Elem())
 	for _, f := range fields {
 		if e := f.load(); e != nil {
-			found, reported = append(found, e), append(reported, f.name())
+			found, reported = append(found, e), append(reported, f.name)
 		}
 	}
 	if v, ok := into.(Validator); ok {
@@ -71,6 +72,7 @@ func about(found problem.List, reported []string) (rest problem.List) {
 // leaf is one setting: a field and the variable that sets it.
 type leaf struct {
 	prefix string
+	name   string // of the variable
 	value  reflect.Value
 	field  reflect.StructField
 }
@@ -87,6 +89,7 @@ func leaves(prefix string, s reflect.Value) []leaf {
 			if field.Tag.Get("bare") == "true" {
 				f.prefix = ""
 			}
+			f.name = f.key()
 			all = append(all, f)
 		}
 	}
@@ -98,17 +101,20 @@ func (f leaf) single() reflect.Value {
 	return reflect.New(reflect.StructOf([]reflect.StructField{f.field}))
 }
 
-// name asks envconfig what it calls the variable.
-func (f leaf) name() string {
+// keys writes the names of a struct's variables. It is parsed once: there are dozens of settings, and a program that starts is waited for.
+var keys = template.Must(template.New("keys").Parse(`{{range .}}{{.Key}}{{end}}`))
+
+// key asks envconfig what it calls the variable.
+func (f leaf) key() string {
 	var b strings.Builder
-	if err := envconfig.Usagef(f.prefix, f.single().Interface(), &b, `{{range .}}{{usage_key .}}{{end}}`); err != nil {
+	if err := envconfig.Usaget(f.prefix, f.single().Interface(), &b, keys); err != nil {
 		panic(err) // a struct of ours that envconfig cannot read
 	}
 	return b.String()
 }
 
 func (f leaf) load() *problem.Error {
-	name, tag := f.name(), f.field.Tag
+	name, tag := f.name, f.field.Tag
 	if text, set := os.LookupEnv(name); tag.Get("needed") == "true" && strings.TrimSpace(text) == "" {
 		why := "it is not set"
 		if set {
@@ -176,7 +182,7 @@ func isServiceLink(rest, value string) bool {
 func misspelt(prefix string, fields []leaf, environ []string) (found problem.List) {
 	known := make(map[string]bool, len(fields))
 	for _, f := range fields {
-		known[f.name()] = true
+		known[f.name] = true
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
