@@ -273,6 +273,9 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 		Since: l.since, Limits: l.config.Backfill.Limits, Batches: l.config.Lanes.Lanes * l.config.BatchMessages, Pages: pages, Recent: l.recent, Refetch: refetch,
 		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}
+	if l.lanes.Short {
+		runner.Deal = backfill.Deal{Lanes: l.lanes.Len(), Of: l.lanes.Number}
+	}
 	if l.config.Fence {
 		runner.Keys = sink.Keys{Client: l.client, Config: l.config.Sink.Config}
 	}

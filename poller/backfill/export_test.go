@@ -44,5 +44,5 @@ const PrepareSQL = prepareSQL
 
 // NextLimit is how many rows come after a page of so many bytes that was to have limit rows.
 func NextLimit(limit, bytes, aim, most int) int {
-	return nextLimit(limit, &Page{memory: &memory{records: make([]byte, bytes)}}, aim, most)
+	return nextLimit(limit, &Page{memory: &memory{size: bytes, ends: make([]end, limit)}}, aim, most)
 }

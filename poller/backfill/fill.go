@@ -173,7 +173,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 	if f.total < 0 {
 		f.estimate(ctx, r)
 	}
-	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), 2*r.Limits.BackfillPageBytes)
+	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), 2*r.Limits.BackfillPageBytes, r.Deal)
 	if errors.Is(err, errLocked) {
 		f.after = time.Now().Add(lockedPause)
 		return false, nil
@@ -187,13 +187,13 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 		return false, err
 	}
 	page.Action, page.brief = change.Read, true
-	f.last = len(page.Rows) < f.limit && !page.partial
-	f.read.Rows += int64(len(page.Rows))
-	if len(page.Rows) > 0 {
+	f.last = page.Len() < f.limit && !page.partial
+	f.read.Rows += int64(page.Len())
+	if page.Len() > 0 {
 		f.cursor = page.last
 		f.read.Cursor = f.cursor
 	}
-	r.Read(f.layout.Table, len(page.Rows))
+	r.Read(f.layout.Table, page.Len())
 	f.limit = nextLimit(f.limit, page, r.Limits.BackfillPageBytes, r.pageRows())
 	reached, last := f.read, f.last
 	page.Settled = func() {
@@ -238,7 +238,7 @@ const growth = 16
 // nextLimit is the next page's number of rows, at most most, from the size of this one.
 func nextLimit(limit int, page *Page, aim, most int) int {
 	if page.partial {
-		limit = len(page.Rows)
+		limit = page.Len()
 	}
 	switch bytes := page.bytes(); {
 	case bytes > 2*aim:

@@ -29,6 +29,8 @@ type Page struct {
 	// But names transactions whose touch does not keep a row out of the page although the snapshot does not see them.
 	But  []uint32
 	Rows []Row
+	// Lots are the same rows where they are to be written by lanes that take them as they are; then Rows is empty, and List makes it.
+	Lots []lane.Lot
 	// Compare has the rows compared with what Redis has, instead of written: a read's value must be there, a delete's key must not.
 	Compare *lane.Comparison
 	// Touched is called at the mark for each row that is left out because the stream has brought something newer. May be nil.
@@ -150,23 +152,22 @@ func columnList(names []string) string {
 }
 
 // page runs a page's statement and renders its rows, until they have most bytes: rows can be far larger than those before
-// them.
-func (s source) page(ctx context.Context, r *Runner, ask statement, most int) (*Page, error) {
+// them. deal is the zero one unless the page is to be made of lots.
+func (s source) page(ctx context.Context, r *Runner, ask statement, most int, deal Deal) (*Page, error) {
 	from, err := s.read(ctx, r.Conn, ask)
 	if err != nil {
 		return nil, err
 	}
-	p := &Page{Layout: s.layout, Snapshot: from.snapshot, memory: r.Pages.memory()}
-	m := p.memory
+	p := r.Pages.page(s.layout, deal)
+	p.Snapshot = from.snapshot
 	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
-	var scratch []byte
 	for from.rows.NextRow() {
-		if p.partial = p.partial || len(m.records) >= most; p.partial {
+		if p.partial = p.partial || p.bytes() >= most; p.partial {
 			continue
 		}
 		columns := from.rows.Values()
 		if ask.tells {
-			if len(m.ends) == 0 {
+			if p.Len() == 0 {
 				if p.Snapshot, err = ParseSnapshot(string(columns[0])); err != nil {
 					return nil, errors.Join(err, from.close())
 				}
@@ -179,21 +180,17 @@ func (s source) page(ctx context.Context, r *Runner, ask statement, most int) (*
 				tuple[i].Kind = pgoutput.Null
 			}
 		}
-		var unparsed int
-		m.records, unparsed = s.layout.Append(m.records, tuple)
-		p.doubt = p.doubt || unparsed > 0 && !s.layout.Fixed
-		key := s.layout.Key(scratch, tuple)
-		scratch = key.Bytes
-		m.keys = append(m.keys, key.Bytes...)
-		m.ends = append(m.ends, end{record: len(m.records), key: len(m.keys), lane: key.Lane})
+		p.Append(tuple)
 	}
 	if err := from.close(); err != nil {
 		r.Pages.recycle(p)
 		return nil, locked(err, "read a page of", s.layout)
 	}
-	p.Rows = m.cut()
-	if n := len(p.Rows); n > 0 {
-		p.last = row.KeyOf(p.Rows[n-1].Key.Bytes)
+	if deal.Lanes == 0 {
+		p.List()
+	}
+	if n := p.Len(); n > 0 {
+		p.last = row.KeyOf(p.memory.key(n - 1))
 	} else if ask.tells {
 		p.Snapshot, err = CurrentSnapshot(ctx, r.Conn)
 	}
@@ -298,38 +295,6 @@ func locked(err error, doing string, l *row.Layout) error {
 	return fmt.Errorf("%s %s: %w", doing, l.Table, err)
 }
 
-// bytes is the size of the page's records.
-func (p *Page) bytes() int {
-	if p.memory == nil {
-		return 0
-	}
-	return len(p.memory.records)
-}
-
-// memory is what the rows of a page are in. Pages are large and many, so it is used again.
-type memory struct {
-	records, keys []byte
-	ends          []end
-	rows          []Row
-}
-
-// end is where a row ends in the buffers.
-type end struct {
-	record, key int
-	lane        uint64
-}
-
-// cut makes rows of the buffers, which do not move any more.
-func (m *memory) cut() []Row {
-	m.rows = slices.Grow(m.rows[:0], len(m.ends))
-	var before end
-	for _, e := range m.ends {
-		m.rows = append(m.rows, Row{Record: m.records[before.record:e.record], Key: row.Key{Lane: e.lane, Bytes: m.keys[before.key:e.key]}})
-		before = e
-	}
-	return m.rows
-}
-
 // Prefix of the logical messages that mark a page's place in the stream.
 const Prefix = "freshet"
 
@@ -338,14 +303,13 @@ type Pages struct {
 	mu    sync.Mutex
 	pages []*Page // in the order of their snapshots
 	free  []*memory
-	usual struct{ records, keys, rows int } // of the page that was recycled last
+	usual sizes // of the page that was recycled last
 }
 
 // What is kept to be used again, and how large at the most: a page of huge rows must not keep its room for ever.
 const (
-	mostFree   = 2
-	mostKept   = 8 << 20
-	firstBytes = 1 << 12
+	mostFree = 2
+	mostKept = 8 << 20
 )
 
 func (p *Pages) memory() *memory {
@@ -356,26 +320,19 @@ func (p *Pages) memory() *memory {
 		p.free = p.free[:n-1]
 		return m
 	}
-	const more = 16 // a sixteenth of room above what is usual
-	u := p.usual
-	return &memory{
-		records: make([]byte, 0, max(firstBytes, u.records+u.records/more)),
-		keys:    make([]byte, 0, u.keys+u.keys/more), ends: make([]end, 0, u.rows+u.rows/more),
-	}
+	return &memory{usual: p.usual}
 }
 
 // recycle takes back the memory of a page's rows, which nobody may look at any more.
 func (p *Pages) recycle(page *Page) {
 	m := page.memory
-	page.memory, page.Rows = nil, nil
-	if m == nil || cap(m.records) > mostKept {
+	page.memory, page.Rows, page.Lots = nil, nil, nil
+	if m == nil || m.held() > mostKept {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.usual.records, p.usual.keys, p.usual.rows = len(m.records), len(m.keys), len(m.ends)
-	m.records, m.keys, m.ends = m.records[:0], m.keys[:0], m.ends[:0]
-	clear(m.rows)
+	p.usual = m.reset()
 	if len(p.free) < mostFree {
 		p.free = append(p.free, m)
 	}

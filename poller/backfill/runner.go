@@ -19,7 +19,7 @@ import (
 
 // Limits bound a backfill.
 type Limits struct {
-	BackfillPages     int `split_words:"true" default:"3" desc:"Pages of a backfill that are on their way at the same time."`
+	BackfillPages     int `split_words:"true" default:"5" desc:"Pages of a backfill that are on their way at the same time."`
 	BackfillPageBytes int `split_words:"true" default:"2097152" desc:"Size of a page that a backfill aims at; the number of rows follows from it."`
 }
 
@@ -50,6 +50,8 @@ type Runner struct {
 	// Batches is how many messages the batches of all lanes take that are sent at a time: a page that has somewhat fewer rows becomes as many
 	// batches, nearly full, and leaves no rest. Zero if that does not matter.
 	Batches int
+	// Deal has the rows of backfills put into lots for the lanes. The zero one where lanes do not take them so.
+	Deal Deal
 	// Since has tables that are read only when no transaction below this id is running: what those wrote there may be in no stream.
 	Since   map[change.Table]uint64
 	Pages   *Pages

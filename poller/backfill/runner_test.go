@@ -25,6 +25,9 @@ import (
 
 const session = "5e55"
 
+// deal is for the pages of backfills.
+var deal = backfill.Deal{Lanes: 3, Of: func(hash uint64) int { return int(hash % 3) }}
+
 // stage is a database with a runner; the test plays the stream and the sink.
 type stage struct {
 	*pgtest.Database
@@ -50,7 +53,7 @@ func newStage(t testing.TB, tables string) *stage {
 			defer s.mu.Unlock()
 			s.notes = append(s.notes, b)
 		},
-		Read: func(change.Table, int) {}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Read: func(change.Table, int) {}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Deal: deal,
 	}
 	return s
 }
@@ -130,7 +133,7 @@ func (s *stage) page() *backfill.Page {
 		return p != nil
 	})
 	size := 0
-	for _, r := range p.Rows {
+	for _, r := range p.List() {
 		size += len(r.Record)
 	}
 	s.sizes = append(s.sizes, size)
@@ -156,7 +159,7 @@ func (s *stage) rows() (records []string) {
 	s.t.Helper()
 	for !s.runner.Idle() {
 		p := s.page()
-		for _, r := range p.Rows {
+		for _, r := range p.List() {
 			records = append(records, string(r.Record))
 		}
 		s.settle(p)
@@ -235,7 +238,7 @@ func TestRunner_EveryRowOfEveryKindOfKeyOnce(t *testing.T) {
 // restart makes a fresh runner of the stage's, after its run is over.
 func (s *stage) restart() {
 	old := s.runner
-	s.runner = &backfill.Runner{Conn: s.connect().PgConn(), Marks: s.connect().PgConn(), Session: session, Limits: old.Limits, Pages: &backfill.Pages{}, Recent: old.Recent, Refetch: backfill.NewRefetch(), Note: old.Note, Read: old.Read, Log: old.Log}
+	s.runner = &backfill.Runner{Conn: s.connect().PgConn(), Marks: s.connect().PgConn(), Session: session, Limits: old.Limits, Pages: &backfill.Pages{}, Recent: old.Recent, Refetch: backfill.NewRefetch(), Note: old.Note, Read: old.Read, Log: old.Log, Deal: deal}
 	s.next = 0
 }
 
@@ -247,7 +250,7 @@ func TestRunner_SeveralPagesAreInFlightAndNoMore(t *testing.T) {
 	if s.runner.Pages.Find(session+"/4") != nil {
 		t.Error("four pages are in flight, and three were allowed")
 	}
-	if len(first.Rows) == 0 || string(first.Rows[0].Record) == string(second.Rows[0].Record) || string(second.Rows[0].Record) == string(third.Rows[0].Record) {
+	if len(first.List()) == 0 || string(first.List()[0].Record) == string(second.List()[0].Record) || string(second.List()[0].Record) == string(third.List()[0].Record) {
 		t.Error("pages have the same rows")
 	}
 	s.runner.Pages.Remove(first) // sent, and not settled yet
@@ -281,7 +284,7 @@ func TestRunner_ResumesAtItsCursor(t *testing.T) {
 	s.run(pending(s.layout("pairs")))
 	p := s.page()
 	var got []string
-	for _, r := range p.Rows {
+	for _, r := range p.List() {
 		got = append(got, string(r.Record))
 	}
 	s.settle(p)
@@ -295,6 +298,30 @@ func TestRunner_ResumesAtItsCursor(t *testing.T) {
 	s.wantRows("pairs", append(got, s.rows()...))
 	if note := s.lastNote(); note.State != change.BackfillDone || note.Rows != 141 {
 		t.Errorf("the last note is %+v", note)
+	}
+}
+
+// What is in the lots of a page are its rows, each where its key belongs, with its place in the page.
+func TestRunner_DealsRowsToLanes(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, repeat('x', i % 50) FROM generate_series(1, 300) i`)
+	s.run(pending(s.layout("a")))
+	for !s.runner.Idle() { // settled one by one, so that memory is used again
+		p := s.page()
+		list, dealt := p.List(), 0
+		for number := range p.Lots {
+			lot := &p.Lots[number]
+			for i := range lot.Len() {
+				nth := lot.Ordinal(i)
+				if i > 0 && nth <= lot.Ordinal(i-1) || deal.Of(list[nth].Key.Lane) != number {
+					t.Errorf("row %d is in lot %d", nth, number)
+				}
+			}
+			dealt += lot.Len()
+		}
+		if dealt != len(list) || p.Len() != dealt {
+			t.Errorf("%d rows are in lots, %d in the page, %d in its list", dealt, p.Len(), len(list))
+		}
+		s.settle(p)
 	}
 }
 

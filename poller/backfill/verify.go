@@ -279,7 +279,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 	}
 	const share = 2 // of a page that is written: rows that are compared are kept until that is done
 	aim := max(int(float64(r.Limits.BackfillPageBytes/share)*w.Sample), 1<<14)
-	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), 2*aim)
+	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), 2*aim, Deal{})
 	if errors.Is(err, errLocked) {
 		return nil
 	}

@@ -21,15 +21,20 @@ func (b *bench) page(number int, r relation, snapshot string, settled *int, ids 
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p := &backfill.Page{ID: fmt.Sprintf("%s/%d", session, number), Layout: l, Action: change.Read, Snapshot: horizon(b.t, snapshot), Settled: func() { *settled++ }}
+	p := backfill.NewPage(l, backfill.Deal{Lanes: b.lanes.Len(), Of: b.lanes.Number})
+	p.ID, p.Action, p.Snapshot, p.Settled = fmt.Sprintf("%s/%d", session, number), change.Read, horizon(b.t, snapshot), func() { *settled++ }
 	for _, id := range ids {
-		p.Rows = append(p.Rows, pageRow(l, id))
+		p.Append(pageTuple(id))
 	}
 	b.pages.Add(p)
 }
 
+func pageTuple(id string) pgoutput.Tuple {
+	return pgoutput.Tuple{{Kind: pgoutput.Text, Text: []byte(id)}, {Kind: pgoutput.Text, Text: []byte("old")}, {Kind: pgoutput.Null}}
+}
+
 func pageRow(l *row.Layout, id string) backfill.Row {
-	t := pgoutput.Tuple{{Kind: pgoutput.Text, Text: []byte(id)}, {Kind: pgoutput.Text, Text: []byte("old")}, {Kind: pgoutput.Null}}
+	t := pageTuple(id)
 	record, _ := l.Append(nil, t)
 	return backfill.Row{Record: record, Key: l.Key(nil, t)}
 }

@@ -12,6 +12,7 @@ import (
 // Chunk is the messages of one batch to be, encoded and joined by commas.
 type Chunk struct {
 	Body []byte
+	home []byte // where Body was handed over from, if it does not begin there
 	// Last is the position of the newest message.
 	Last change.Position
 	// Alone marks a message that must not share its batch: a truncate.
@@ -108,5 +109,8 @@ func (c *Chunk) made(message int) (whole []byte, short bool) {
 }
 
 func (c *Chunk) reset() {
+	if cap(c.home) > cap(c.Body) {
+		c.Body = c.home
+	}
 	*c = Chunk{Body: c.Body[:0], rows: c.rows[:0], ends: c.ends[:0], places: c.places[:0], whole: c.whole[:0]}
 }

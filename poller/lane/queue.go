@@ -175,8 +175,13 @@ func (q *Queue) Partial() (ready, large bool) {
 	if q.open == nil || !q.ready {
 		return false, false
 	}
+	return true, q.large()
+}
+
+// large says that the open chunk is worth a batch of its own. Called with the lock.
+func (q *Queue) large() bool {
 	limits := q.set.limits
-	return true, 4*len(q.open.ends) >= limits.BatchMessages || 4*len(q.open.Body) >= limits.BatchBytes
+	return 4*len(q.open.ends) >= limits.BatchMessages || 4*len(q.open.Body) >= limits.BatchBytes
 }
 
 // Take returns the oldest chunk that is ready, full or not, nil when there is none.

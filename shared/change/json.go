@@ -29,6 +29,9 @@ func NewFrame(t Table, primaryKey []string) *Frame {
 	return &Frame{head: head, tail: tail}
 }
 
+// Room is more than any message of the frame has beside its record and its changes.
+func (f *Frame) Room() int { return len(f.head) + len(f.tail) + 256 }
+
 // Transaction holds the parts of a message that are the same for every row of a transaction.
 type Transaction struct {
 	ID     uint32
@@ -63,6 +66,9 @@ type Form struct{ action, metadata bool }
 
 // Whole says that nothing is left out: the message can be read by itself.
 func (f Form) Whole() bool { return f == Form{} }
+
+// Short is the form of a message like the one before it.
+func Short() Form { return Form{action: true, metadata: true} }
 
 // Like is what the last message of a batch was like.
 type Like struct {

@@ -1,0 +1,176 @@
+package backfill
+
+import (
+	"slices"
+
+	"freshet/poller/lane"
+	"freshet/poller/pgoutput"
+	"freshet/poller/row"
+)
+
+// Deal says how rows are dealt to lanes. The zero one does not deal.
+type Deal struct {
+	Lanes int
+	Of    func(hash uint64) (lane int)
+}
+
+// memory is what the rows of a page are in. Pages are large and many, so it is used again.
+type memory struct {
+	records []byte // where rows are not dealt
+	lots    []lane.Lot
+	keys    []byte
+	scratch []byte // for a key
+	ends    []end
+	rows    []Row
+	size    int // of the records
+	deal    Deal
+	room    int // that the first message of a lot needs
+	usual   sizes
+}
+
+// sizes are those of a page's parts.
+type sizes struct{ records, lot, keys, rows int }
+
+// end is where a row is in the buffers.
+type end struct {
+	from, to, key int // the key from where that of the row before ends
+	lot           int
+	lane          uint64
+}
+
+// more is how much room is made above what is usual: a sixteenth.
+func more(usual int) int { return usual + usual/16 }
+
+func (m *memory) begin(l *row.Layout, deal Deal) {
+	m.deal, m.room = deal, l.Frame.Room()
+	if deal.Lanes > 0 && deal.Lanes != len(m.lots) {
+		m.lots = make([]lane.Lot, deal.Lanes)
+	}
+	if cap(m.ends) == 0 {
+		m.ends, m.keys = make([]end, 0, more(m.usual.rows)), make([]byte, 0, more(m.usual.keys))
+	}
+	if deal.Lanes == 0 && cap(m.records) == 0 {
+		m.records = make([]byte, 0, max(firstBytes, more(m.usual.records)))
+	}
+}
+
+const firstBytes = 1 << 12
+
+// open is where the record of the next row is to be appended.
+func (m *memory) open(k row.Key) []byte {
+	e := end{lane: k.Lane}
+	b := m.records
+	if m.deal.Lanes > 0 {
+		e.lot = m.deal.Of(k.Lane)
+		b = m.lots[e.lot].Begin(m.room, max(firstBytes, more(m.usual.lot)), more(m.usual.rows)/m.deal.Lanes)
+	}
+	e.from = len(b)
+	m.ends = append(m.ends, e)
+	return b
+}
+
+// close takes b, to which the record was appended.
+func (m *memory) close(b []byte, k row.Key) {
+	n := len(m.ends) - 1
+	e := &m.ends[n]
+	e.to = len(b)
+	m.size += e.to - e.from
+	m.keys = append(m.keys, k.Bytes...)
+	e.key = len(m.keys)
+	if m.deal.Lanes == 0 {
+		m.records = b
+		return
+	}
+	m.lots[e.lot].End(b, e.from, uint32(n))
+}
+
+// key is that of the n-th row.
+func (m *memory) key(n int) []byte {
+	if n == 0 {
+		return m.keys[:m.ends[0].key]
+	}
+	return m.keys[m.ends[n-1].key:m.ends[n].key]
+}
+
+// cut makes rows of the buffers, which do not move any more.
+func (m *memory) cut() []Row {
+	m.rows = slices.Grow(m.rows[:0], len(m.ends))
+	for n, e := range m.ends {
+		var record []byte
+		if m.deal.Lanes > 0 {
+			record = m.lots[e.lot].Record(e.from, e.to)
+		} else {
+			record = m.records[e.from:e.to]
+		}
+		m.rows = append(m.rows, Row{Record: record, Key: row.Key{Lane: e.lane, Bytes: m.key(n)}})
+	}
+	return m.rows
+}
+
+// held is how much memory this is.
+func (m *memory) held() (n int) {
+	for i := range m.lots {
+		n += m.lots[i].Cap()
+	}
+	return n + cap(m.records)
+}
+
+// reset forgets the rows, and tells how much they were.
+func (m *memory) reset() sizes {
+	was := sizes{records: m.size, keys: len(m.keys), rows: len(m.ends)}
+	for i := range m.lots {
+		was.lot = max(was.lot, m.lots[i].Bytes())
+		m.lots[i].Reset()
+	}
+	clear(m.rows)
+	m.records, m.keys, m.ends, m.rows, m.size = m.records[:0], m.keys[:0], m.ends[:0], m.rows[:0], 0
+	return was
+}
+
+// NewPage is an empty page of this layout.
+func NewPage(l *row.Layout, deal Deal) *Page { return (&Pages{}).page(l, deal) }
+
+// page is an empty page in memory that was used before, if there is some.
+func (p *Pages) page(l *row.Layout, deal Deal) *Page {
+	m := p.memory()
+	m.begin(l, deal)
+	page := &Page{Layout: l, memory: m}
+	if deal.Lanes > 0 {
+		page.Lots = m.lots
+	}
+	return page
+}
+
+// Append renders a row into the page.
+func (p *Page) Append(t pgoutput.Tuple) {
+	m := p.memory
+	key := p.Layout.Key(m.scratch, t)
+	m.scratch = key.Bytes
+	record, unparsed := p.Layout.Append(m.open(key), t)
+	m.close(record, key)
+	p.doubt = p.doubt || unparsed > 0 && !p.Layout.Fixed
+}
+
+// bytes is the size of the page's records.
+func (p *Page) bytes() int {
+	if p.memory == nil {
+		return 0
+	}
+	return p.memory.size
+}
+
+// Len counts the rows.
+func (p *Page) Len() int {
+	if p.memory == nil {
+		return len(p.Rows)
+	}
+	return len(p.memory.ends)
+}
+
+// List makes a list of the rows, where they are in lots.
+func (p *Page) List() []Row {
+	if p.Rows == nil && p.memory != nil {
+		p.Rows = p.memory.cut()
+	}
+	return p.Rows
+}
