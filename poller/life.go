@@ -270,7 +270,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	l.operator.begin(l.tables, session.Opened.Backfills)
 	runner := &backfill.Runner{
 		Conn: l.rows.PgConn(), Marks: l.marks.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
-		Since: l.since, Limits: l.config.Backfill.Limits, Batches: l.config.Lanes.Lanes * l.config.BatchMessages, Pages: pages, Recent: l.recent, Refetch: refetch,
+		Since: l.since, Limits: l.config.Backfill.Limits, Batches: l.lanes.Len() * l.lanes.Usual(), Pages: pages, Recent: l.recent, Refetch: refetch,
 		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}
 	if l.lanes.Short {

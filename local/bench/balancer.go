@@ -93,15 +93,19 @@ func (b *balancer) forget(conns ...net.Conn) {
 
 // A piece is what was read at once, and when it is to arrive. One without bytes is the end.
 type piece struct {
-	buffer *[64 << 10]byte
+	buffer *[pieceBytes]byte
 	n      int
 	due    time.Time
 }
 
-// piecesUnderWay is how many there may be in one direction of a connection: 16 MiB, more than the poller ever has under way.
-const piecesUnderWay = 256
+// piecesUnderWay is how many there may be in one direction of a connection: 16 MiB, more than the poller ever has under way. They are large so that the
+// balancer, which would be elsewhere, takes little of the processors.
+const (
+	pieceBytes     = 256 << 10
+	piecesUnderWay = 64
+)
 
-var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+var buffers = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
 // carry takes bytes one way, and then the news that there are no more.
 func (b *balancer) carry(from, to *net.TCPConn) {
@@ -109,7 +113,7 @@ func (b *balancer) carry(from, to *net.TCPConn) {
 	go func() {
 		defer close(pieces)
 		for {
-			p := piece{buffer: buffers.Get().(*[64 << 10]byte)}
+			p := piece{buffer: buffers.Get().(*[pieceBytes]byte)}
 			var err error
 			p.n, err = from.Read(p.buffer[:])
 			p.due = time.Now().Add(b.delay)

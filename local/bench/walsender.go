@@ -10,6 +10,9 @@ import (
 // glance is the pause between two looks at what is measured; no time is known better than that.
 const glance = 10 * time.Millisecond
 
+// rarely is how many of these looks there are for each that counts the rows: looking takes processor time too, of which a yardstick that ends by itself needs none.
+const rarely = 4
+
 // walsenderWatch keeps the last known usage of the process that serves a slot. It has a connection of its own.
 type walsenderWatch struct {
 	cancel context.CancelFunc

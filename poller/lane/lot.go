@@ -79,7 +79,7 @@ func (l *Lot) whole(a change.Action, f *change.Frame, t *change.Transaction) (fr
 func (q *Queue) Takes(l *Lot) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return (q.open == nil || q.large()) && l.Len() <= q.set.limits.BatchMessages && l.Bytes()+l.room <= q.set.limits.BatchBytes
+	return (q.open == nil || q.large()) && l.Len() <= q.set.messages() && l.Bytes()+l.room <= q.set.limits.BatchBytes
 }
 
 // Hand makes a chunk of a lot which the lane takes, without copying it: the lot gets other memory. index is the first message's place in the stream.
@@ -99,7 +99,7 @@ func (q *Queue) Hand(index uint64, l *Lot, a change.Action, f *change.Frame, t *
 		c.places = append(c.places, change.Position{Commit: t.Commit, Ordinal: r.ordinal})
 	}
 	c.Last = c.places[len(c.places)-1]
-	isFull := len(c.ends) >= q.set.limits.BatchMessages
+	isFull := len(c.ends) >= q.set.messages()
 	if isFull {
 		q.close()
 	}

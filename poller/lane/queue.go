@@ -64,7 +64,7 @@ func (q *Queue) end(at change.Position) (added int, isFull bool) {
 	c.ends = append(c.ends, len(c.Body))
 	c.places = append(c.places, at)
 	c.Last = at
-	isFull = c.Alone || len(c.ends) >= q.set.limits.BatchMessages || len(c.Body) >= q.set.limits.BatchBytes
+	isFull = c.Alone || len(c.ends) >= q.set.messages() || len(c.Body) >= q.set.limits.BatchBytes
 	added = len(c.Body) - before
 	if isFull {
 		q.close()
@@ -180,8 +180,7 @@ func (q *Queue) Partial() (ready, large bool) {
 
 // large says that the open chunk is worth a batch of its own. Called with the lock.
 func (q *Queue) large() bool {
-	limits := q.set.limits
-	return 4*len(q.open.ends) >= limits.BatchMessages || 4*len(q.open.Body) >= limits.BatchBytes
+	return 4*len(q.open.ends) >= q.set.messages() || 4*len(q.open.Body) >= q.set.limits.BatchBytes
 }
 
 // Take returns the oldest chunk that is ready, full or not, nil when there is none.

@@ -15,6 +15,7 @@ type Set struct {
 	lanes  []*Queue
 	track  func(lane int, index uint64)
 
+	most    atomic.Int64 // messages in a batch
 	used    atomic.Int64 // bytes of messages held
 	mu      sync.Mutex
 	changed *sync.Cond // a chunk was released
@@ -26,6 +27,7 @@ type Set struct {
 func NewSet(limits Limits, opened func(lane int, index uint64)) *Set {
 	s := &Set{limits: limits, track: opened}
 	s.changed = sync.NewCond(&s.mu)
+	s.most.Store(int64(limits.Usual()))
 	for i := range limits.Lanes {
 		s.lanes = append(s.lanes, &Queue{set: s, lane: i, wake: make(chan struct{}, 1)})
 	}
@@ -43,6 +45,17 @@ func (s *Set) Of(hash uint64) *Queue { return s.lanes[s.Number(hash)] }
 
 // Number is the number of that lane.
 func (s *Set) Number(hash uint64) int { return int(hash % uint64(len(s.lanes))) }
+
+// Stretch lets batches have so many messages from now on, within the limits.
+func (s *Set) Stretch(messages int) {
+	s.most.Store(int64(min(max(messages, s.limits.Usual()), s.limits.BatchMessages)))
+}
+
+// messages is how many messages a batch may have.
+func (s *Set) messages() int { return int(s.most.Load()) }
+
+// Usual is how many messages a batch has at most, unless the lanes are stretched.
+func (s *Set) Usual() int { return s.limits.Usual() }
 
 // BatchBytes is the size at which a batch is full.
 func (s *Set) BatchBytes() int { return s.limits.BatchBytes }

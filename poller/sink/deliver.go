@@ -34,8 +34,9 @@ type Delivery struct {
 	// Closing makes a seal go out at once, replay window or not.
 	Closing atomic.Bool
 
-	pacer pacer
-	dead  dead
+	pacer    pacer
+	distance distance
+	dead     dead
 }
 
 // Pressure says whether rows come in masses, and how far the stream is behind: then larger batches matter more than a few milliseconds.
@@ -268,6 +269,8 @@ func (c *carrier) settle(ctx context.Context, id string, chunk *lane.Chunk, to p
 		wait := max(again.NextBackOff(), min(a.RetryAfter, time.Minute))
 		switch a.Outcome {
 		case exchange.Settled:
+			now := time.Now()
+			c.Lanes.Stretch(stretched(c.Lanes.Usual(), c.distance.answered(now.Sub(began), now)))
 			c.buried(id, a.Receipt())
 			if c.Waiting.Over(c.number) {
 				c.Log.Info("the function answers again", logging.Lane, c.number)

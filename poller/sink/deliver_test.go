@@ -85,7 +85,7 @@ func begin(t *testing.T, c sink.Config, e *endpoint) *scene {
 		default:
 		}
 	})
-	s.lanes = lane.NewSet(lane.Limits{Lanes: 2, BatchMessages: 10, BatchBytes: 1 << 20, BufferBytes: 1 << 21}, s.tracker.Opened)
+	s.lanes = lane.NewSet(lane.Limits{Lanes: 2, BatchMessages: 5000, BatchBytes: 1 << 21, BufferBytes: 1 << 22}, s.tracker.Opened)
 	opener := sink.NewClient(c, 2, opening{})
 	var err error
 	s.session, err = sink.Open(t.Context(), c, opener, exchange.OpenRequest{Sink: "freshet", Session: "s1", Lanes: 2, Confirmed: 100}, true, s.waiting, slog.New(slog.DiscardHandler))
@@ -276,6 +276,38 @@ func TestDelivery_TooLargeIsHalved(t *testing.T) {
 		}
 		s.finish()
 	})
+}
+
+// A lane has one request in flight: the longer an answer takes by distance alone, the more the next batch carries.
+func TestDelivery_BatchesGrowWithTheDistance(t *testing.T) {
+	for _, c := range []struct {
+		away      time.Duration
+		near, far int // messages of the first batch, and of the later ones
+	}{{time.Millisecond, 1200, 1200}, {10 * time.Millisecond, 1200, 2400}, {100 * time.Millisecond, 1200, 5000}} {
+		synctest.Test(t, func(t *testing.T) {
+			var sizes []int
+			e := &endpoint{}
+			e.batch = func(b change.Batch, _ string) (int, string) {
+				time.Sleep(c.away)
+				if len(b.Messages) > 0 {
+					sizes = append(sizes, len(b.Messages))
+				}
+				return 200, `{}`
+			}
+			s := begin(t, sink.Config{ReplayWindow: time.Hour}, e)
+			for range 2 {
+				for i := range 12_000 {
+					s.add(1, change.LSN(110+i))
+				}
+				s.lanes.Flush()
+				pass(time.Minute)
+			}
+			if slices.Max(sizes[:10]) != c.near || slices.Max(sizes[10:]) != c.far {
+				t.Errorf("%s away: batches had %d messages, want %d and then up to %d", c.away, sizes, c.near, c.far)
+			}
+			_ = s.finish()
+		})
+	}
 }
 
 func TestDelivery_HeartbeatOnAnIdleDatabase(t *testing.T) {
