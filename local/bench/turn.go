@@ -100,7 +100,7 @@ func (t *turn) wait(ctx context.Context, done func(context.Context) (bool, error
 		if took = time.Since(t.began); err != nil {
 			return took, err
 		}
-		if over || n%rarely == 0 {
+		if over || n%rarely == 0 || t.seen != nil || t.rows.first.IsZero() {
 			size, err := t.b.keys.DBSize(ctx).Result()
 			if err != nil {
 				return took, err
