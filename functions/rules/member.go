@@ -55,6 +55,11 @@ func skipSpace(text string, at int) int {
 }
 
 func skipString(text string, at int) int {
+	if end := strings.IndexByte(text[at+1:], '"'); end < 0 {
+		return len(text)
+	} else if strings.IndexByte(text[at+1:at+1+end], '\\') < 0 {
+		return at + end + 2
+	}
 	for at++; at < len(text); at++ {
 		switch text[at] {
 		case '\\':

@@ -12,6 +12,7 @@ import (
 type pick struct {
 	columns []string
 	labels  []string // what stands before each value: its name, quoted, and a colon
+	plain   bool     // all names are the columns' own
 }
 
 // picked are the parts of such a path: each a plain name, perhaps with another, quoted, before it.
@@ -24,7 +25,7 @@ func parsePick(path string) *pick {
 	if !begins || !ends {
 		return nil
 	}
-	p := &pick{}
+	p := &pick{plain: true}
 	for part := range strings.SplitSeq(list, ",") {
 		match := picked.FindStringSubmatch(part)
 		if match == nil || slices.Contains(p.columns, match[2]) {
@@ -34,14 +35,38 @@ func parsePick(path string) *pick {
 		if label == "" {
 			label = match[2]
 		}
+		p.plain = p.plain && label == match[2]
 		p.columns = append(p.columns, match[2])
 		p.labels = append(p.labels, `"`+label+`":`)
 	}
 	return p
 }
 
+// is says that a record is just the object: it has these columns and no others, in this order. Where the publication lists the columns that are picked, that
+// is how rows come.
+func (p *pick) is(record string) bool {
+	if !p.plain {
+		return false
+	}
+	at := 0
+	for i, label := range p.labels {
+		brace := byte(',')
+		if i == 0 {
+			brace = '{'
+		}
+		if at >= len(record) || record[at] != brace || !strings.HasPrefix(record[at+1:], label) {
+			return false
+		}
+		at = skipValue(record, at+1+len(label))
+	}
+	return record[at:] == "}"
+}
+
 // of is the object for a record. What is not there is left out.
 func (p *pick) of(record string) string {
+	if p.is(record) {
+		return record
+	}
 	var buffer [2 * few]string
 	values := buffer[:0]
 	if len(p.columns) > len(buffer) {

@@ -11,8 +11,10 @@ func FuzzPick(f *testing.F) {
 	for _, path := range []string{
 		"record.{id}", "record.{name,id}", `record.{name,"n":id,price}`, `record.{"id":name,"name":id}`, "record.{nothing}", "record.{id,nothing,name}", `record.{"a":id,"a":name}`,
 		"record.{a,b,c,d,e,f,g,h,i,id}", "record.{id,id}", "record.{ id}", "record.{}", "record.{id,}", "record.{id.name}", `record.{"n" :id}`, "record.{name}.name", "record.{true,null}",
+		"record.{id,name,price}", `record.{id,"name":name,"price":price}`,
 	} {
 		for _, record := range []string{
+			`{"id":1,"name":"n","price":1.50,"price":2}`, `{"id":1,"name":"a\"b","price":{"a":[1,"}"]}}`, `{"id":1,"name":"n","price":1.50 }`, `{"id":1,"name":"n"}`, `{"id":"}","name":"n","price":null}`,
 			`{"id":1,"name":"n","price":1.50}`, `{"name":null,"id":9007199254740993}`, `{}`, `{"id":{"id":2},"name":[1, 2 ]}`, `{ "id" : 1 , "name" : "\u00e9\"" }`,
 			`{"i\u0064":1,"name":""}`, `{"id":1,"id":2}`, `{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"id":10}`, `{"true":true,"null":false}`,
 		} {
