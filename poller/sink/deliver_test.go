@@ -283,7 +283,7 @@ func TestDelivery_BatchesGrowWithTheDistance(t *testing.T) {
 	for _, c := range []struct {
 		away      time.Duration
 		near, far int // messages of the first batch, and of the later ones
-	}{{time.Millisecond, 1200, 1200}, {10 * time.Millisecond, 1200, 2400}, {100 * time.Millisecond, 1200, 5000}} {
+	}{{time.Millisecond, 1200, 1200}, {14 * time.Millisecond, 1200, 2400}, {100 * time.Millisecond, 1200, 5000}} {
 		synctest.Test(t, func(t *testing.T) {
 			var sizes []int
 			e := &endpoint{}

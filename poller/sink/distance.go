@@ -37,7 +37,7 @@ func (d *distance) answered(took time.Duration, at time.Time) time.Duration {
 
 // near is the distance up to which batches are as large as usual. Beyond it they grow with the distance: a lane has one request in flight, so
 // what it carries must last until the next answer.
-const near = 5 * time.Millisecond
+const near = 7 * time.Millisecond
 
 // stretched is how many messages a batch may have at this distance, as far as the lanes let it.
 func stretched(usual int, distance time.Duration) int {

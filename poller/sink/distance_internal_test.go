@@ -29,7 +29,7 @@ func TestDistance_IsTheLeastOfLate(t *testing.T) {
 }
 
 func TestStretched(t *testing.T) {
-	for distance, want := range map[time.Duration]int{0: 1200, near: 1200, 3 * near / 2: 1800, 4 * near: 4800, time.Minute: 1200 * 12000} {
+	for distance, want := range map[time.Duration]int{0: 1200, near: 1200, 3 * near / 2: 1800, 4 * near: 4800, 1000 * near: 1_200_000} {
 		if got := stretched(1200, distance); got != want {
 			t.Errorf("at %s: %d messages, want %d", distance, got, want)
 		}
