@@ -18,17 +18,14 @@ type lotRow struct {
 
 var inLot = change.Short()
 
-// What stands around a record in a lot. What goes before it has no action in it.
-var (
-	lotOpen  = len(inLot.AppendOpen(nil, ""))
-	lotClose = len(inLot.AppendClose(inLot.NoChanges(nil), nil, nil, 0))
-)
+// lotClose is how much stands behind a record in a lot.
+var lotClose = len(inLot.AppendClose(inLot.NoChanges(nil), nil, nil, 0))
 
 // Begin returns the buffer to which the next message's record is to be appended; End must follow. room is for the first message; bytes and rows are
 // how much is expected: memory that is far too small is not used, as it would be copied again and again while it grows.
 func (l *Lot) Begin(room, bytes, rows int) []byte {
 	if len(l.rows) > 0 {
-		return inLot.AppendOpen(append(l.body, ','), "")
+		return inLot.AppendOpen(append(l.body, ','), "") // which names no action
 	}
 	if cap(l.body) < room+bytes-bytes/8 {
 		l.body = make([]byte, 0, room+bytes)
