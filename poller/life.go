@@ -30,7 +30,6 @@ type life struct {
 	survey   replication.Survey
 	surveyed time.Time
 	tables   tables
-	since    map[change.Table]uint64 // see backfill.Runner
 
 	stream    *replication.Stream
 	reporter  *replication.Reporter
@@ -92,6 +91,7 @@ func (l *life) connectAll(ctx context.Context) (err error) {
 		return err
 	}
 	l.slot.made = l.slot.made || made
+	l.slot.changed = l.slot.changed || len(l.survey.Unpublished) > 0 || len(l.survey.Refiltered) > 0
 	if l.slot.taken {
 		if l.survey.SlotActive && !made {
 			return replication.ErrSlotInUse
@@ -219,7 +219,7 @@ func (l *life) open(ctx context.Context) error {
 			return err
 		}
 	}
-	l.slot.made = false // the sink knows of it now
+	l.slot.made, l.slot.changed = false, false // the sink knows of it now
 	l.log.Info("session opened", logging.Session, session.ID, logging.Sink, session.Sink, "found", string(session.Opened.Found), logging.LSN, l.confirmed.String())
 	l.tell(session.Opened.Repairs)
 	for _, table := range session.Opened.Abandoned {
@@ -270,7 +270,7 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	l.operator.begin(l.tables, session.Opened.Backfills)
 	runner := &backfill.Runner{
 		Conn: l.rows.PgConn(), Marks: l.marks.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
-		Since: l.since, Limits: l.config.Backfill.Limits, Batches: l.lanes.Len() * l.lanes.Usual(), Pages: pages, Recent: l.recent, Refetch: refetch,
+		Since: l.slot.since, Limits: l.config.Backfill.Limits, Batches: l.lanes.Len() * l.lanes.Usual(), Pages: pages, Recent: l.recent, Refetch: refetch,
 		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}
 	if l.lanes.Short {

@@ -12,9 +12,11 @@ import (
 
 // slotMemory is what this process knows of its slot from one life to the next.
 type slotMemory struct {
-	made     bool  // by us, and no session has been opened since
-	taken    bool  // by another process, when we wanted it last
-	timeline int32 // of the server that we have streamed from; 0 before that
+	made     bool                    // by us, and no session has been opened since
+	changed  bool                    // the publication, likewise
+	since    map[change.Table]uint64 // see backfill.Runner
+	taken    bool                    // by another process, when we wanted it last
+	timeline int32                   // of the server that we have streamed from; 0 before that
 	// stuck has the server's process that cannot end because we read nothing.
 	stuck chan int32
 }

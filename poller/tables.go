@@ -269,12 +269,15 @@ func sameSet(a, b []string) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(x string) bool { return !slices.Contains(b, x) })
 }
 
-// joined notes which tables must not be read before some transactions are over.
+// joined notes which tables must not be read before some transactions are over. What was found by a life before holds too: it may have been just
+// after the change.
 func (l *life) joined(ctx context.Context) error {
-	tables, since, err := replication.Joined(ctx, l.catalog, l.config.Source.Publication, l.survey.Version, l.tables.found)
-	l.since = map[change.Table]uint64{}
-	for _, t := range tables {
-		l.since[t.Table] = since
+	since, err := replication.Joined(ctx, l.catalog, l.config.Source.Publication, l.survey.Version, l.tables.found, l.slot.changed)
+	if l.slot.since == nil {
+		l.slot.since = map[change.Table]uint64{}
+	}
+	for table, below := range since {
+		l.slot.since[table] = max(below, l.slot.since[table])
 	}
 	return err
 }
