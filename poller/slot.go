@@ -15,6 +15,7 @@ type slotMemory struct {
 	made     bool                    // by us, and no session has been opened since
 	changed  bool                    // the publication, likewise
 	since    map[change.Table]uint64 // see backfill.Runner
+	sinceOn  int32                   // the timeline of that
 	taken    bool                    // by another process, when we wanted it last
 	timeline int32                   // of the server that we have streamed from; 0 before that
 	// stuck has the server's process that cannot end because we read nothing.

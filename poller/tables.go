@@ -269,12 +269,12 @@ func sameSet(a, b []string) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(x string) bool { return !slices.Contains(b, x) })
 }
 
-// joined notes which tables must not be read before some transactions are over. What was found by a life before holds too: it may have been just
-// after the change.
+// joined notes which tables must not be read before some transactions are over. What was found by a life before holds too, since it may have been just
+// after the change; but not on another timeline, which has its own numbers.
 func (l *life) joined(ctx context.Context) error {
 	since, err := replication.Joined(ctx, l.catalog, l.config.Source.Publication, l.survey.Version, l.tables.found, l.slot.changed)
-	if l.slot.since == nil {
-		l.slot.since = map[change.Table]uint64{}
+	if l.slot.since == nil || l.slot.sinceOn != l.stream.Timeline {
+		l.slot.since, l.slot.sinceOn = map[change.Table]uint64{}, l.stream.Timeline
 	}
 	for table, below := range since {
 		l.slot.since[table] = max(below, l.slot.since[table])
