@@ -271,7 +271,7 @@ func (w *verifying) takeKeys(ctx context.Context, r *Runner, piece exchange.Scan
 		f := &piece.Keys[i]
 		if t := w.tables[f.Table]; t != nil {
 			all := len(f.PrimaryKeys)
-			f.PrimaryKeys = slices.DeleteFunc(f.PrimaryKeys, func(text string) bool { return w.seen.has(f.Table, text) })
+			f.PrimaryKeys = w.seen.without(f.Table, f.PrimaryKeys)
 			t.Keys += int64(all - len(f.PrimaryKeys)) // their rows were there
 		}
 	}
