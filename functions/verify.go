@@ -113,16 +113,8 @@ func (h *Handler) Scan(ctx context.Context, ask exchange.ScanRequest) (exchange.
 	if err != nil {
 		return exchange.ScanResponse{}, err
 	}
-	found := exchange.ScanResponse{Cursor: cursor, Keys: []exchange.FoundKey{}, Rules: h.rules.Hash()}
-	for _, key := range keys {
-		switch is, ours := inverter.Of(key); {
-		case !ours:
-		case is.Irreversible:
-			found.Unknown++
-		default:
-			found.Keys = append(found.Keys, exchange.FoundKey{Table: is.Table, Key: []byte(key), PrimaryKey: is.PrimaryKey})
-		}
-	}
+	found := exchange.ScanResponse{Cursor: cursor, Rules: h.rules.Hash()}
+	found.Keys, found.Unknown = inverter.Find(keys)
 	return found, nil
 }
 

@@ -105,11 +105,12 @@ func (f *fn) scanAll(tables ...string) (found []string) {
 			f.Error("the answer names no rules")
 		}
 		for _, k := range r.Keys {
-			text := k.Table + " " + k.PrimaryKey
-			if k.PrimaryKey == "" {
-				text = fmt.Sprintf("%s %q?", k.Table, k.Key)
+			for _, text := range k.PrimaryKeys {
+				found = append(found, k.Table+" "+text)
 			}
-			found = append(found, text)
+			for _, key := range k.Strange {
+				found = append(found, fmt.Sprintf("%s %q?", k.Table, key))
+			}
 		}
 		if cursor = r.Cursor; cursor == "" {
 			slices.Sort(found)
@@ -133,6 +134,10 @@ func TestServer_Scan(t *testing.T) {
 	}
 	ask := func(session, tables string, count int) string {
 		return fmt.Sprintf(`{"session":%q,"tables":[%s],"count":%d}`, session, tables, count)
+	}
+	const form = `"keys":[{"table":"public.orders","around":["k*:orders:",":row"],"primary_keys":["1"]}],`
+	if status, text := f.call("POST", "/v1/scan", ask("s1", orders, 100)); status != 200 || !strings.Contains(text, form) {
+		t.Errorf("%d %s, want %s", status, text, form)
 	}
 	f.refused("POST", "/v1/scan", ask("s0", products, 10), 409, "fenced", "another session")
 	f.refused("POST", "/v1/scan", ask("s1", "", 10), 400, "", "tables")

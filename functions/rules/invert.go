@@ -17,18 +17,9 @@ type Inverter struct {
 
 // inverse is one rule of one table.
 type inverse struct {
-	table, prefix string
-	irreversible  bool
+	table, prefix string // table is change.Table.String()
+	irreversible  bool   // its template does not let the primary key be cut out
 	key           *tableKey
-}
-
-// Inverse says what a key was made of.
-type Inverse struct {
-	Table string // change.Table.String()
-	// PrimaryKey is the text in the place of {primary_key}; empty when no row of the table can have the key.
-	PrimaryKey string
-	// Irreversible is set for keys of a rule whose template does not let the primary key be cut out: of such a key only the table is known.
-	Irreversible bool
 }
 
 // Inverter is for the keys of these tables. It refuses tables whose keys cannot be told apart, as Plan does.
@@ -67,28 +58,45 @@ func (v *Inverter) Prefix() string {
 	return first.prefix[:n]
 }
 
-// Of answers false for a key that is under no table's prefix.
-func (v *Inverter) Of(key string) (is Inverse, ours bool) {
+// Find sorts out the keys that are under a table's prefix. Of those that cannot be turned back only the number is known.
+func (v *Inverter) Find(keys []string) (found []exchange.FoundKeys, irreversible int) {
+	found = make([]exchange.FoundKeys, len(v.tables))
+	for _, key := range keys {
+		i, ours := v.of(key)
+		switch {
+		case !ours:
+			continue
+		case v.tables[i].irreversible:
+			irreversible++
+			continue
+		}
+		if text, ok := v.tables[i].key.cut(key); ok {
+			found[i].PrimaryKeys = append(found[i].PrimaryKeys, text)
+		} else {
+			found[i].Strange = append(found[i].Strange, []byte(key))
+		}
+	}
+	for i, t := range v.tables {
+		found[i].Table, found[i].Around = t.table, t.key.places
+	}
+	found = slices.DeleteFunc(found, func(f exchange.FoundKeys) bool { return len(f.PrimaryKeys)+len(f.Strange) == 0 })
+	return found, irreversible
+}
+
+// of is the rule under whose prefix the key is.
+func (v *Inverter) of(key string) (i int, ours bool) {
 	// No prefix begins with another, so the only one that key can begin with is the last that does not come behind it.
 	i, found := slices.BinarySearchFunc(v.tables, key, func(t inverse, key string) int { return cmp.Compare(t.prefix, key) })
 	if !found {
 		i--
 	}
-	if i < 0 || !strings.HasPrefix(key, v.tables[i].prefix) {
-		return Inverse{}, false
-	}
-	t := v.tables[i]
-	is = Inverse{Table: t.table, Irreversible: t.irreversible}
-	if !t.irreversible {
-		is.PrimaryKey, _ = t.key.cut(key)
-	}
-	return is, true
+	return i, i >= 0 && strings.HasPrefix(key, v.tables[i].prefix)
 }
 
 // Under says that the key is under the prefix of a table whose keys can be turned back.
 func (v *Inverter) Under(key string) bool {
-	is, ours := v.Of(key)
-	return ours && !is.Irreversible
+	i, ours := v.of(key)
+	return ours && !v.tables[i].irreversible
 }
 
 // cut takes the text of the primary key out of a key. There is one way at most: the places share one text, so that the length of the

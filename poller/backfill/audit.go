@@ -151,8 +151,8 @@ func (a *auditing) someKeys(ctx context.Context, r *Runner) error {
 		return nil
 	}
 	if piece, ok := a.piece(); ok {
-		piece.Keys = slices.DeleteFunc(piece.Keys, func(k exchange.FoundKey) bool {
-			l := r.Layouts[k.Table]
+		piece.Keys = slices.DeleteFunc(piece.Keys, func(f exchange.FoundKeys) bool {
+			l := r.Layouts[f.Table]
 			return l == nil || !r.Filled(l.Table)
 		})
 		return a.takeKeys(ctx, r, piece)

@@ -267,10 +267,12 @@ func (w *verifying) piece() (piece exchange.ScanResponse, ok bool) {
 // takeKeys sorts out keys. Those without a row are looked at in their lanes, since a delete may be on its way to them.
 func (w *verifying) takeKeys(ctx context.Context, r *Runner, piece exchange.ScanResponse) error {
 	w.mu.Lock()
-	for i, k := range piece.Keys {
-		if t := w.tables[k.Table]; t != nil && w.seen.has(k.Table, k.PrimaryKey) {
-			piece.Keys[i].Table = "" // its row was there
-			t.Keys++
+	for i := range piece.Keys {
+		f := &piece.Keys[i]
+		if t := w.tables[f.Table]; t != nil {
+			all := len(f.PrimaryKeys)
+			f.PrimaryKeys = w.seen.without(f.Table, f.PrimaryKeys)
+			t.Keys += int64(all - len(f.PrimaryKeys)) // their rows were there
 		}
 	}
 	w.mu.Unlock()

@@ -18,6 +18,13 @@ func (p *Pages) Oldest() *Page {
 	return p.pages[0]
 }
 
+// Unread leaves of primary keys, as they stand in the names of keys, those which a comparison that has read the rows has to look up.
+func Unread(l *row.Layout, rows []Row, table string, primaryKeys ...string) []string {
+	var s seen
+	s.add(l, rows)
+	return s.without(table, primaryKeys)
+}
+
 // LookUp says how many of these keys have a row.
 func LookUp(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, texts []string) (found int, err error) {
 	k, err := newLookup(ctx, conn, l)

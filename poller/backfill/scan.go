@@ -135,21 +135,22 @@ type judged struct {
 
 // judge decides what the keys of a piece are, but for those that keep leaves out.
 func (s *scan) judge(ctx context.Context, r *Runner, piece exchange.ScanResponse, keep func(key []byte) bool) (all []judged, err error) {
-	byTable := map[string][]exchange.FoundKey{}
-	for _, k := range piece.Keys {
-		if s.tables[k.Table] != nil && keep(k.Key) {
-			byTable[k.Table] = append(byTable[k.Table], k)
+	for i := range piece.Keys {
+		t := s.tables[piece.Keys[i].Table]
+		if t == nil {
+			continue
 		}
-	}
-	for name, keys := range byTable {
-		t := s.tables[name]
+		suspects, texts := suspectsOf(&piece.Keys[i], keep)
+		if len(suspects) == 0 {
+			continue
+		}
 		if t.lookup == nil {
 			if t.lookup, err = newLookup(ctx, r.Conn, t.layout); err != nil {
 				return nil, err
 			}
 		}
-		j := judged{table: t.layout.Table, layout: t.layout}
-		if j.snapshot, j.suspects, err = t.lookup.all(ctx, r, keys); err != nil {
+		j := judged{table: t.layout.Table, layout: t.layout, suspects: suspects}
+		if j.snapshot, err = t.lookup.all(ctx, r, suspects, texts); err != nil {
 			return nil, err
 		}
 		all = append(all, j)
@@ -157,25 +158,36 @@ func (s *scan) judge(ctx context.Context, r *Runner, piece exchange.ScanResponse
 	return all, nil
 }
 
-// all finds out about many keys, not too many at once.
-func (k *lookup) all(ctx context.Context, r *Runner, keys []exchange.FoundKey) (first Snapshot, suspects []*suspect, err error) {
-	const most = 1000
-	for i := 0; i < len(keys); i += most {
-		var some []*suspect
-		var texts []string
-		for _, key := range keys[i:min(i+most, len(keys))] {
-			some, texts = append(some, &suspect{key: key.Key}), append(texts, key.PrimaryKey)
+// suspectsOf are the keys that keep does not leave out, with their parts in the place of the primary key.
+func suspectsOf(f *exchange.FoundKeys, keep func(key []byte) bool) (suspects []*suspect, texts []string) {
+	add := func(key []byte, text string) {
+		if keep(key) {
+			suspects, texts = append(suspects, &suspect{key: key}), append(texts, text)
 		}
-		snapshot, err := k.find(ctx, r.Conn, some, texts)
+	}
+	for _, text := range f.PrimaryKeys {
+		add(f.Key(text), text)
+	}
+	for _, key := range f.Strange {
+		add(key, "")
+	}
+	return suspects, texts
+}
+
+// all finds out about many keys, not too many at once.
+func (k *lookup) all(ctx context.Context, r *Runner, suspects []*suspect, texts []string) (first Snapshot, err error) {
+	const most = 1000
+	for i := 0; i < len(suspects); i += most {
+		end := min(i+most, len(suspects))
+		snapshot, err := k.find(ctx, r.Conn, suspects[i:end], texts[i:end])
 		if err != nil {
-			return first, nil, err
+			return first, err
 		}
 		if i == 0 {
 			first = snapshot // the oldest
 		}
-		suspects = append(suspects, some...)
 	}
-	return first, suspects, nil
+	return first, nil
 }
 
 // orphans are pages that delete, or look for, the keys of suspects without a row. Those that could be the keys of several rows go by

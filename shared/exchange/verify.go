@@ -1,5 +1,7 @@
 package exchange
 
+import "strings"
+
 // Comparison answers RouteVerify, which takes a batch and compares what it would write with what Redis has, without writing anything. It
 // counts keys; messages that the rules do not follow count as nothing. A fence has the seq of the last batch of its lane that was settled, 0 when
 // there was none: that batch must be the last one there, or the answer is 409 (ReasonLost). It is looked at after the keys, so that damage
@@ -47,22 +49,28 @@ type ScanRequest struct {
 // ScanResponse answers ScanRequest. A key may come more than once; one that was there all the time comes at least once. When Redis was
 // restarted or replaced in between, it begins anew by itself.
 type ScanResponse struct {
-	Cursor string     `json:"cursor"` // empty at the end
-	Keys   []FoundKey `json:"keys"`
+	Cursor string      `json:"cursor"` // empty at the end
+	Keys   []FoundKeys `json:"keys"`
 	// Unknown counts keys of tables whose keys cannot be turned back.
 	Unknown int `json:"unknown,omitempty"`
 	// Rules identifies the rules that took the keys apart, as Plan.Rules does.
 	Rules string `json:"rules"`
 }
 
-// FoundKey is a key under the prefix of a table.
-type FoundKey struct {
+// FoundKeys are keys under one prefix of a table. What all of them share is said once: there can be millions of keys, and hardly anybody needs
+// them whole.
+type FoundKeys struct {
 	Table string `json:"table"` // change.Table.String()
-	Key   []byte `json:"key"`   // any bytes, so base64 in JSON
-	// PrimaryKey is the text in the place of {primary_key}. It is empty when the key has not the form of the table's keys, so that no row
-	// can ever have it.
-	PrimaryKey string `json:"primary_key,omitempty"`
+	// Around is the text before, between and behind the places of {primary_key} in the keys.
+	Around []string `json:"around"`
+	// PrimaryKeys are the texts in these places.
+	PrimaryKeys []string `json:"primary_keys,omitempty"`
+	// Strange are keys of another form, so that no row can ever have them: any bytes, so base64 in JSON.
+	Strange [][]byte `json:"strange,omitempty"`
 }
+
+// Key is the key with this text in the places of the primary key.
+func (f *FoundKeys) Key(primaryKey string) []byte { return []byte(strings.Join(f.Around, primaryKey)) }
 
 // SweepRequest removes keys that no row can have, whatever happens to the rows: they have not the form of the table's keys, or what stands in
 // the place of the primary key is not how Postgres writes one. The sink refuses it when the session or the rules are others now (409, ReasonFenced or
