@@ -76,7 +76,7 @@ func Connect(ctx context.Context, c Config, pins map[string]string) (*Connection
 	return &Connection{stream: s, conn: conn, config: c}, nil
 }
 
-// Close is for a connection that is not to stream; it holds nothing.
+// Close is for a connection that is not to stream. It holds nothing, so that an error makes no difference.
 func (c *Connection) Close(ctx context.Context) { _ = c.conn.Close(ctx) }
 
 // Start acquires the slot and starts streaming from its confirmed position. The connection is the stream's then; when there is an error it is closed.

@@ -305,7 +305,7 @@ func TestDelivery_BatchesGrowWithTheDistance(t *testing.T) {
 			if slices.Max(sizes[:10]) != c.near || slices.Max(sizes[10:]) != c.far {
 				t.Errorf("%s away: batches had %d messages, want %d and then up to %d", c.away, sizes, c.near, c.far)
 			}
-			_ = s.finish()
+			_ = s.finish() // with the error of a context that was cancelled
 		})
 	}
 }
