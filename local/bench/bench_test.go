@@ -256,7 +256,8 @@ func wantSense(t *testing.T, r bench.Result) {
 			t.Errorf("latency: %+v", l)
 		}
 	}
-	if c := r.Course; c != nil && (len(c.Samples) != 10 || c.Took <= 0) {
+	// Ten at the most: so few rows are there in no time, and a busy machine may look only when two tenths have come.
+	if c := r.Course; c != nil && (len(c.Samples) < 5 || len(c.Samples) > 10 || c.Took <= 0) {
 		t.Errorf("%s: %+v", r.Workload, c)
 	}
 }
