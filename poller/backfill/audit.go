@@ -71,7 +71,7 @@ func (a *auditing) choose(ctx context.Context, r *Runner) (*row.Layout, error) {
 			if l == nil || r.Plan.Tables[name].Incomparable != "" {
 				continue
 			}
-			rows, err := source{layout: l}.rows(ctx, r.Conn, nil)
+			rows, err := source{layout: l}.rows(ctx, r.Conn, rest{})
 			if errors.Is(err, errLocked) {
 				continue
 			}

@@ -53,3 +53,16 @@ const PrepareSQL = prepareSQL
 func NextLimit(limit, bytes, aim, most int) int {
 	return nextLimit(limit, &Page{memory: &memory{size: bytes, ends: make([]end, limit)}}, aim, most)
 }
+
+// InBlock is how many places a block has.
+const InBlock = inBlock
+
+// PageEnd is where a page ends that begins at a place and is to span so much.
+func PageEnd(at, step int64) int64 {
+	return int64((&byPlace{at: place(at), step: place(step)}).end())
+}
+
+// NextStep is how much the page after one spans that has so many rows of so many bytes.
+func NextStep(step int64, rows, bytes, wantBytes, wantRows int) int64 {
+	return int64(nextStep(place(step), &Page{memory: &memory{size: bytes, ends: make([]end, rows)}}, size{bytes: wantBytes, rows: wantRows}))
+}

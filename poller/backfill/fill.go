@@ -13,13 +13,12 @@ import (
 	"freshet/shared/logging"
 )
 
-// fill is one table's rows being read in the order of its primary key, and then, where that is asked for, its keys being looked through for
+// fill is one table's rows being read, and then, where that is asked for, its keys being looked through for
 // those that have no row. What it has done is noted as it is settled, so that the next life goes on there.
 type fill struct {
 	source
-	cursor []string
+	course course          // nil until the first page
 	read   change.Backfill // of what has been read, not of what is settled
-	limit  int
 	began  time.Time
 	last   bool      // the last page has been read
 	after  time.Time // when to try again: somebody has locked the table, or still writes what is in no stream
@@ -35,20 +34,14 @@ type fill struct {
 	swept   int64
 }
 
-// The number of rows in a page grows from firstLimit until the page has the size that is aimed at.
-const (
-	firstLimit = 16
-	mostRows   = 10_000
-)
-
 // lockedPause is how long a locked table is left alone, so that others are read meanwhile.
 const lockedPause = 200 * time.Millisecond
 
 // add takes up a table's backfill where it is.
 func (r *Runner) add(t Task) *fill {
 	f := &fill{
-		source: source{layout: t.Layout, only: t.Progress.Where}, cursor: t.Progress.Cursor,
-		read: t.Progress, settled: t.Progress, limit: firstLimit, began: time.Now(), total: -1, since: r.Since[t.Layout.Table],
+		source: source{layout: t.Layout, only: t.Progress.Where},
+		read:   t.Progress, settled: t.Progress, began: time.Now(), total: -1, since: r.Since[t.Layout.Table],
 	}
 	if t.Progress.State == change.BackfillSweeping {
 		f.last, f.whole = true, true
@@ -115,7 +108,7 @@ func (f *fill) reached(r *Runner, progress change.Backfill, last bool) {
 	case !last:
 		progress.State = change.BackfillRunning
 	case r.sweeps(f):
-		progress.State, progress.Cursor = change.BackfillSweeping, nil
+		progress.State, progress.Cursor, progress.Place = change.BackfillSweeping, nil, nil
 		f.whole = true
 	default:
 		if why := Irreversible(f.layout, r.Plan); f.settled.Sweep && why != "" {
@@ -135,7 +128,7 @@ func (r *Runner) keysMayStay(f *fill, why string) {
 func (f *fill) done(r *Runner, progress change.Backfill) change.Backfill {
 	f.over = true
 	f.countLocked(r, false)
-	progress.State, progress.Cursor, progress.Paused, progress.Sweep = change.BackfillDone, nil, false, false
+	progress.State, progress.Cursor, progress.Place, progress.Paused, progress.Sweep = change.BackfillDone, nil, nil, false, false
 	r.Log.Info("backfill is done", logging.Table, f.layout.Table.String(), "rows", progress.Rows, "swept", f.swept, logging.Took, time.Since(f.began).Round(time.Millisecond))
 	return progress
 }
@@ -161,7 +154,7 @@ func (f *fill) written(ctx context.Context, r *Runner) (bool, error) {
 	return false, nil
 }
 
-// step reads one page and sends it on its way; the last one has fewer rows than were asked for.
+// step reads one page and sends it on its way.
 func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 	if written, err := f.written(ctx, r); !written {
 		return false, err
@@ -170,10 +163,7 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 		r.Log.Info("backfill begins", logging.Table, f.layout.Table.String(), "cause", string(f.read.Cause))
 		f.read.State = change.BackfillRunning
 	}
-	if f.total < 0 {
-		f.estimate(ctx, r)
-	}
-	page, err := f.page(ctx, r, f.query(f.cursor, f.limit), 2*r.Limits.BackfillPageBytes, r.Deal)
+	page, last, err := f.next(ctx, r)
 	if errors.Is(err, errLocked) {
 		f.after = time.Now().Add(lockedPause)
 		return false, nil
@@ -183,24 +173,55 @@ func (f *fill) step(ctx context.Context, r *Runner) (over bool, err error) {
 		f.refuse(r, refused)
 		return true, nil
 	}
-	if err != nil {
+	if err != nil || page == nil {
 		return false, err
 	}
 	page.Action, page.brief = change.Read, true
-	f.last = page.Len() < f.limit && !page.partial
+	f.last = last
 	f.read.Rows += int64(page.Len())
-	if page.Len() > 0 {
-		f.cursor = page.last
-		f.read.Cursor = f.cursor
-	}
+	f.course.note(&f.read)
 	r.Read(f.layout.Table, page.Len())
-	f.limit = nextLimit(f.limit, page, r.Limits.BackfillPageBytes, r.pageRows())
-	reached, last := f.read, f.last
+	reached := f.read
 	page.Settled = func() {
 		f.reached(r, reached, last)
 		f.tell(r)
 	}
 	return f.last, r.send(ctx, page)
+}
+
+// next reads a page, if there is one at this place.
+func (f *fill) next(ctx context.Context, r *Runner) (page *Page, last bool, err error) {
+	if f.course == nil {
+		if f.course, err = f.choose(ctx, r); err != nil {
+			return nil, false, err
+		}
+	}
+	if f.total < 0 {
+		f.estimate(ctx, r)
+	}
+	page, last, err = f.course.next(ctx, r, size{bytes: r.Limits.BackfillPageBytes, rows: r.pageRows(), deal: r.Deal})
+	if errors.Is(err, errMoved) {
+		r.Log.Info("the backfill of a table begins again", logging.Table, f.layout.Table.String(), "why", "the table was written anew, by VACUUM FULL, CLUSTER or the like, and its rows lie elsewhere now")
+		f.course, f.total = nil, -1
+		return nil, false, nil
+	}
+	return page, last, err
+}
+
+// choose has rows read as they lie in the table's file, where that is possible. A condition may have an index of its own, which is not passed over, and a backfill that was
+// begun in the order of the primary key goes on in it.
+func (f *fill) choose(ctx context.Context, r *Runner) (course, error) {
+	if f.only != "" || len(f.read.Cursor) > 0 {
+		return newByKey(f.source, f.read.Cursor), nil
+	}
+	file, found, err := f.find(ctx, r.Conn)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return newByKey(f.source, nil), nil
+	}
+	return newByPlace(f.source, file, f.read.Place), nil
 }
 
 // refuse ends a backfill whose condition fails on some row: it would fail for ever, and take the stream with it.
@@ -214,7 +235,7 @@ func (f *fill) refuse(r *Runner, why *pgconn.PgError) {
 
 // estimate asks the planner how many rows are left. Without an answer there is no ETA.
 func (f *fill) estimate(ctx context.Context, r *Runner) {
-	left, err := f.rows(ctx, r.Conn, f.cursor)
+	left, err := f.rows(ctx, r.Conn, f.course.rest())
 	if err != nil {
 		r.Log.Debug("the number of rows cannot be estimated", logging.Table, f.layout.Table.String(), logging.Err, err)
 		left = 0
@@ -230,23 +251,6 @@ func (r *Runner) pageRows() int {
 		return mostRows
 	}
 	return max(1, min(mostRows, r.Batches-r.Batches/16))
-}
-
-// growth is how much larger than this page the next one may be.
-const growth = 16
-
-// nextLimit is the next page's number of rows, at most most, from the size of this one.
-func nextLimit(limit int, page *Page, aim, most int) int {
-	if page.partial {
-		limit = page.Len()
-	}
-	switch bytes := page.bytes(); {
-	case bytes > 2*aim:
-		return max(1, limit/2)
-	case bytes < aim/2:
-		return min(most, limit*min(growth, aim/max(1, bytes)))
-	}
-	return limit
 }
 
 // sweeps says whether the table's keys are to be looked through, and can be.
@@ -292,7 +296,7 @@ func (f *fill) noteLocked(r *Runner, state change.BackfillState, kept func()) {
 		if !state.Active() {
 			f.over = true
 			f.countLocked(r, false)
-			f.settled.Cursor, f.settled.Paused, f.settled.Sweep = nil, false, false
+			f.settled.Cursor, f.settled.Place, f.settled.Paused, f.settled.Sweep = nil, nil, false, false
 		}
 	}
 	r.Note(f.layout.Table, f.settled, kept)

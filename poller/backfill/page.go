@@ -41,6 +41,7 @@ type Page struct {
 	Settled func()
 
 	memory  *memory  // of the rows; nil when it is not to be used again
+	file    int64    // that the table was in, where the statement asks for it
 	brief   bool     // nobody looks at the rows any more once they are in the lanes
 	last    []string // primary key of the last row
 	partial bool     // more rows were read than the page has
@@ -66,6 +67,7 @@ type statement struct {
 	sql   string
 	args  []string
 	tells bool
+	file  bool // asks which file the rows are in; only where it does not tell the snapshot
 }
 
 // query reads up to limit rows after the cursor, in the order of the primary key. There is no lower bound for the first page:
@@ -110,10 +112,16 @@ func (s source) where(conditions ...string) string {
 	return text
 }
 
-// rows is about how many rows come after the cursor, as the planner has it.
-func (s source) rows(ctx context.Context, conn *pgconn.PgConn, after []string) (int64, error) {
-	sql := "EXPLAIN (FORMAT JSON) SELECT 1 FROM " + s.layout.From + s.where(s.only, s.beyond(after))
-	result := conn.ExecParams(ctx, sql, arguments(after), nil, nil, nil).Read()
+// rest is the condition for the rows that are still to be read; the zero one for all.
+type rest struct {
+	sql  string
+	args []string
+}
+
+// rows is about how many rows there are of the rest, as the planner has it.
+func (s source) rows(ctx context.Context, conn *pgconn.PgConn, from rest) (int64, error) {
+	sql := "EXPLAIN (FORMAT JSON) SELECT 1 FROM " + s.layout.From + s.where(s.only, from.sql)
+	result := conn.ExecParams(ctx, sql, arguments(from.args), nil, nil, nil).Read()
 	if result.Err != nil {
 		return 0, locked(result.Err, "estimate the rows of", s.layout)
 	}
@@ -122,7 +130,7 @@ func (s source) rows(ctx context.Context, conn *pgconn.PgConn, after []string) (
 
 // Estimate is about how many rows of a table meet a condition in SQL. Its error is Postgres' when the condition cannot be used.
 func Estimate(ctx context.Context, conn *pgconn.PgConn, l *row.Layout, where string) (int64, error) {
-	return source{layout: l, only: where}.rows(ctx, conn, nil)
+	return source{layout: l, only: where}.rows(ctx, conn, rest{})
 }
 
 func arguments(texts []string) [][]byte {
@@ -182,7 +190,8 @@ func (s source) page(ctx context.Context, r *Runner, ask statement, most int, de
 		}
 		p.Append(tuple)
 	}
-	if err := from.close(); err != nil {
+	err = from.close()
+	if p.file = from.file; err != nil {
 		r.Pages.recycle(p)
 		return nil, locked(err, "read a page of", s.layout)
 	}
@@ -203,14 +212,20 @@ type reading struct {
 	both     *pgconn.MultiResultReader // of the snapshot and the rows; nil when the rows tell it
 	snapshot Snapshot
 	kinds    []byte // of the columns: some are in binary format
+	file     int64  // that the table is in, after close; 0 where that was not asked for
 }
 
-func (r reading) close() error {
+func (r *reading) close() error {
 	_, err := r.rows.Close()
-	if r.both != nil {
-		err = r.both.Close()
+	if r.both == nil {
+		return err
 	}
-	return err
+	if err == nil && r.both.NextResult() {
+		if rows := r.both.ResultReader().Read().Rows; len(rows) == 1 {
+			r.file, _ = strconv.ParseInt(string(rows[0][0]), 10, 64) // 0 when the table is in no file
+		}
+	}
+	return r.both.Close()
 }
 
 // read asks for the rows of a page, some columns of them in binary format. A column that has got another type since the
@@ -263,7 +278,10 @@ func (s source) begin(ctx context.Context, conn *pgconn.PgConn, ask statement, f
 	batch := &pgconn.Batch{}
 	batch.ExecParams(snapshotSQL, nil, nil, nil, nil)
 	batch.ExecParams(ask.sql, arguments(ask.args), nil, nil, formats)
-	from.both = conn.ExecBatch(ctx, batch)
+	if ask.file {
+		batch.ExecParams(nodeSQL, s.name(), nil, nil, nil)
+	}
+	from.both = conn.ExecBatch(ctx, batch) // one transaction: the lock on the table is kept until its end
 	var text string
 	if from.both.NextResult() {
 		if rows := from.both.ResultReader().Read().Rows; len(rows) == 1 {

@@ -252,7 +252,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 			return nil
 		}
 		w.source = w.sampled(layout)
-		total, err := source{layout: layout}.rows(ctx, r.Conn, nil)
+		total, err := source{layout: layout}.rows(ctx, r.Conn, rest{})
 		if total = int64(float64(total) * w.Sample); err != nil {
 			total = -1
 		}

@@ -77,13 +77,22 @@ const (
 // Repairs are the causes that POLLER_REPAIR may list.
 var Repairs = []Cause{CauseEmptied, CauseBehind, CauseSlot, CausePromoted, CauseRules, CauseShape, CauseRecreated, CauseAudit}
 
+// Place is a place in a table's file: all rows before it have been read.
+type Place struct {
+	File  int64 `json:"file"` // pg_relation_filenode
+	Block int64 `json:"block"`
+	Row   int   `json:"row,omitempty"` // its number in the block
+}
+
 // Backfill is one table's progress, kept in the sink's state.
 type Backfill struct {
 	State BackfillState `json:"state"`
-	// Cursor is the primary key of the last settled row, each part in Postgres' text format.
+	// Cursor is the primary key of the last settled row, each part in Postgres' text format, where rows are read in the order of their keys.
 	Cursor []string `json:"cursor,omitempty"`
-	Rows   int64    `json:"rows"` // settled so far
-	Cause  Cause    `json:"cause,omitempty"`
+	// Place is what is settled where rows are read as they lie in the table's file.
+	Place *Place `json:"place,omitempty"`
+	Rows  int64  `json:"rows"` // settled so far
+	Cause Cause  `json:"cause,omitempty"`
 	// Where is a condition in SQL that limits the rows; empty for all of them.
 	Where string `json:"where,omitempty"`
 	// Sweep has keys without rows looked for, and removed, once all rows are there.
