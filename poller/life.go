@@ -270,11 +270,11 @@ func (l *life) build(ctx context.Context, session *sink.Session) error {
 	l.operator.begin(l.tables, session.Opened.Backfills)
 	runner := &backfill.Runner{
 		Conn: l.rows.PgConn(), Marks: l.marks.PgConn(), Session: session.ID, Sink: session.Sink, Tasks: tasks, Layouts: l.tables.layouts, Shapes: l.tables.shapesByName(), Plan: l.tables.plan,
-		Since: l.slot.since, Limits: l.config.Backfill.Limits, Batches: l.lanes.Len() * l.lanes.Usual(), Pages: pages, Recent: l.recent, Refetch: refetch,
+		Since: l.slot.since, Limits: l.config.Backfill.Limits, Batches: l.lanes.Len() * l.lanes.LotMessages(), Pages: pages, Recent: l.recent, Refetch: refetch,
 		Note: l.note, Told: l.operator.told, Filled: l.operator.filled, Read: l.read, Pruned: l.kick, Log: l.log, Inspect: l.inspect,
 	}
 	if l.lanes.Short {
-		runner.Deal = backfill.Deal{Lanes: l.lanes.Len(), Of: l.lanes.Number}
+		runner.Deal = backfill.Deal{Lanes: l.lanes.Len(), Of: l.lanes.Number, Body: l.lanes.Body}
 	}
 	if l.config.Fence {
 		runner.Keys = sink.Keys{Client: l.client, Config: l.config.Sink.Config}

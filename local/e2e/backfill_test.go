@@ -210,6 +210,59 @@ func TestBackfillSurvivesKills(t *testing.T) {
 	r.wantNow("products", "orders")
 }
 
+// Rows that are still to be read move to where they would have been read before: one by one, because a transaction writes them, and all at once.
+func TestBackfillOfATableThatIsWrittenAnew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes several seconds")
+	}
+	t.Parallel()
+	r := newShop(t)
+	r.pollExtra["POLLER_AUDIT_RATE"] = "0"
+	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "20000", "2"
+	const rows = 40_000
+	r.stock(rows, 100)
+	r.exec("DELETE FROM products WHERE id < 10000 OR id % 4 = 0")
+	r.exec("VACUUM products") // there is room in front of all others
+	r.start()
+	r.wantEqual(2*patience, "products", "orders")
+	r.wantBackfilled("public.products", "public.orders")
+	products := []string{}
+	for _, key := range r.keys() {
+		if strings.HasPrefix(key, "sequin:products:") {
+			products = append(products, key)
+		}
+	}
+	r.redis.Del(t.Context(), products...)
+	r.wantCommand("backfill", "products", "--detach")
+	reached := func(rows int64) {
+		t.Helper()
+		eventually(t, patience, func() error {
+			if b := r.backfillOf("public.products"); b.Rows < rows {
+				return fmt.Errorf("%d rows of %d", b.Rows, rows)
+			}
+			return nil
+		})
+	}
+	reached(1000)
+	r.exec("UPDATE products SET inventory_count = -5 WHERE id % 50 = 1")
+	reached(3000)
+	r.exec("VACUUM FULL products")
+	reached(6000)
+	if b := r.backfillOf("public.products"); b.State == "done" {
+		t.Fatal("it was over too soon: the test shows nothing")
+	}
+	eventually(t, patience, func() error {
+		if b := r.backfillOf("public.products"); b.State != "done" {
+			return fmt.Errorf("%s at %d rows", b.State, b.Rows)
+		}
+		return nil
+	})
+	r.wantNow("products", "orders")
+	if log := r.poller.Log(); !strings.Contains(log, "begins again") {
+		t.Errorf("the log does not say that it begins again:\n%s", log)
+	}
+}
+
 func TestBackfillPausedResumedCancelled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes several seconds")

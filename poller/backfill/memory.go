@@ -12,6 +12,7 @@ import (
 type Deal struct {
 	Lanes int
 	Of    func(hash uint64) (lane int)
+	Body  func(size int) []byte // memory for the rows of a lane
 }
 
 // memory is what the rows of a page are in. Pages are large and many, so it is used again.
@@ -62,7 +63,7 @@ func (m *memory) open(k row.Key) []byte {
 	b := m.records
 	if m.deal.Lanes > 0 {
 		e.lot = m.deal.Of(k.Lane)
-		b = m.lots[e.lot].Begin(m.room, max(firstBytes, more(m.usual.lot)), more(m.usual.rows)/m.deal.Lanes)
+		b = m.lots[e.lot].Begin(m.deal.Body, m.room, max(firstBytes, more(m.usual.lot)), more(m.usual.rows)/m.deal.Lanes)
 	}
 	e.from = len(b)
 	m.ends = append(m.ends, e)

@@ -26,7 +26,7 @@ import (
 const session = "5e55"
 
 // deal is for the pages of backfills.
-var deal = backfill.Deal{Lanes: 3, Of: func(hash uint64) int { return int(hash % 3) }}
+var deal = backfill.Deal{Lanes: 3, Of: func(hash uint64) int { return int(hash % 3) }, Body: func(size int) []byte { return make([]byte, 0, size) }}
 
 // stage is a database with a runner; the test plays the stream and the sink.
 type stage struct {

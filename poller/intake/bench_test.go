@@ -126,7 +126,7 @@ func (b *bench) itemLayout() *row.Layout {
 
 // itemPage is a page of so many rows of the table of local/bench.
 func itemPage(s *bench, l *row.Layout, rows int) *backfill.Page {
-	p := backfill.NewPage(l, backfill.Deal{Lanes: s.lanes.Len(), Of: s.lanes.Number})
+	p := backfill.NewPage(l, backfill.Deal{Lanes: s.lanes.Len(), Of: s.lanes.Number, Body: s.lanes.Body})
 	p.ID, p.Action, p.Snapshot, p.Settled = session+"/1", change.Read, horizon(s.t, "1000:1000:"), func() {}
 	var t pgoutput.Tuple
 	for _, cell := range item {

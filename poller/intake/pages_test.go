@@ -21,7 +21,7 @@ func (b *bench) page(number int, r relation, snapshot string, settled *int, ids 
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p := backfill.NewPage(l, backfill.Deal{Lanes: b.lanes.Len(), Of: b.lanes.Number})
+	p := backfill.NewPage(l, backfill.Deal{Lanes: b.lanes.Len(), Of: b.lanes.Number, Body: b.lanes.Body})
 	p.ID, p.Action, p.Snapshot, p.Settled = fmt.Sprintf("%s/%d", session, number), change.Read, horizon(b.t, snapshot), func() { *settled++ }
 	for _, id := range ids {
 		p.Append(pageTuple(id))

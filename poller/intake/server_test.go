@@ -271,7 +271,7 @@ func (s served) runner(done func()) *backfill.Runner {
 	}
 	runner := &backfill.Runner{
 		Conn: conns[0].PgConn(), Marks: conns[1].PgConn(), Session: session, Tasks: tasks, Limits: backfill.Limits{BackfillPages: 3, BackfillPageBytes: 12288}, Pages: s.b.pages, Recent: s.b.in.Recent, Refetch: s.b.refetch,
-		Note: note, Read: func(change.Table, int) {}, Log: s.b.in.Log, Deal: backfill.Deal{Lanes: s.b.lanes.Len(), Of: s.b.lanes.Number},
+		Note: note, Read: func(change.Table, int) {}, Log: s.b.in.Log, Deal: backfill.Deal{Lanes: s.b.lanes.Len(), Of: s.b.lanes.Number, Body: s.b.lanes.Body},
 	}
 	return runner.Prepare()
 }

@@ -108,9 +108,11 @@ func (c *Chunk) made(message int) (whole []byte, short bool) {
 	return whole, true
 }
 
-func (c *Chunk) reset() {
-	if cap(c.home) > cap(c.Body) {
-		c.Body = c.home
+// reset empties the chunk, and returns the memory that its messages were in.
+func (c *Chunk) reset() (body []byte) {
+	if body = c.Body[:0]; c.home != nil {
+		body = c.home[:0]
 	}
-	*c = Chunk{Body: c.Body[:0], rows: c.rows[:0], ends: c.ends[:0], places: c.places[:0], whole: c.whole[:0]}
+	*c = Chunk{rows: c.rows[:0], ends: c.ends[:0], places: c.places[:0], whole: c.whole[:0]}
+	return body
 }

@@ -22,13 +22,14 @@ var inLot = change.Short()
 var lotClose = len(inLot.AppendClose(inLot.NoChanges(nil), nil, nil, 0))
 
 // Begin returns the buffer to which the next message's record is to be appended; End must follow. room is for the first message; bytes and rows are
-// how much is expected: memory that is far too small is not used, as it would be copied again and again while it grows.
-func (l *Lot) Begin(room, bytes, rows int) []byte {
+// how much is expected. Memory comes from body, as Set.Body gives it; what the lot has is not used where it is far too small, as it would be copied again and again
+// while it grows.
+func (l *Lot) Begin(body func(size int) []byte, room, bytes, rows int) []byte {
 	if len(l.rows) > 0 {
 		return inLot.AppendOpen(append(l.body, ','), "") // which names no action
 	}
 	if cap(l.body) < room+bytes-bytes/8 {
-		l.body = make([]byte, 0, room+bytes)
+		l.body = body(room + bytes)
 	}
 	if cap(l.rows) == 0 {
 		l.rows = make([]lotRow, 0, rows)
@@ -76,20 +77,20 @@ func (l *Lot) whole(a change.Action, f *change.Frame, t *change.Transaction) (fr
 func (q *Queue) Takes(l *Lot) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return (q.open == nil || q.large()) && l.Len() <= q.set.messages() && l.Bytes()+l.room <= q.set.limits.BatchBytes
+	return (q.open == nil || q.large()) && l.Len() <= q.set.LotMessages() && l.Bytes()+l.room <= q.set.limits.BatchBytes
 }
 
-// Hand makes a chunk of a lot which the lane takes, without copying it: the lot gets other memory. index is the first message's place in the stream.
+// Hand makes a chunk of a lot which the lane takes, without copying it: the memory is the lane's from now on. index is the first message's place in the stream.
 func (q *Queue) Hand(index uint64, l *Lot, a change.Action, f *change.Frame, t *change.Transaction) {
 	q.mu.Lock()
 	before := q.open != nil
 	if before {
 		q.close()
 	}
-	c := q.begin(index, nil)
+	c := q.set.empty()
+	q.begun(c, index)
 	c.Form(a, f, t) // whole; what follows is like it
 	from := l.whole(a, f, t)
-	instead := c.Body[:0]
 	c.home, c.Body = l.body, l.body[from:]
 	for _, r := range l.rows {
 		c.ends = append(c.ends, r.to+lotClose-from)
@@ -102,7 +103,7 @@ func (q *Queue) Hand(index uint64, l *Lot, a change.Action, f *change.Frame, t *
 	}
 	size := len(c.Body)
 	q.mu.Unlock()
-	l.body, l.rows = instead, l.rows[:0]
+	l.body, l.rows = nil, l.rows[:0]
 	q.set.used.Add(int64(size))
 	if isFull || before {
 		q.signal()

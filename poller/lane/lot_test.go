@@ -89,7 +89,7 @@ func TestHand_IsTheSameAsOneByOne(t *testing.T) {
 				var ordinals []uint32
 				for range rapid.IntRange(1, 24).Draw(t, "n") {
 					r := record()
-					b := lot.Begin(table.Room(), rapid.IntRange(0, 500).Draw(t, "expected"), 2)
+					b := lot.Begin(handed.Body, table.Room(), rapid.IntRange(0, 500).Draw(t, "expected"), 2)
 					from := len(b)
 					lot.End(append(b, r...), from, ordinal)
 					records, ordinals = append(records, r), append(ordinals, ordinal)
@@ -121,4 +121,58 @@ func TestHand_IsTheSameAsOneByOne(t *testing.T) {
 			t.Fatalf("%d bytes are held after all was released", n)
 		}
 	})
+}
+
+// lotOf is a lot with so many messages.
+func lotOf(s *lane.Set, f *change.Frame, messages int) *lane.Lot {
+	var l lane.Lot
+	for i := range messages {
+		b := l.Begin(s.Body, f.Room(), 0, 0)
+		l.End(append(b, `{"id":1}`...), len(b), uint32(i))
+	}
+	return &l
+}
+
+// Two usual batches in one cost half of the work around them; a batch that grows with the distance may be larger still.
+func TestTakes_ALotIsAsLargeAsTwoBatches(t *testing.T) {
+	frame := change.NewFrame(change.Table{Schema: "public", Name: "a"}, []string{"id"})
+	for _, c := range []struct{ most, stretched, want int }{{4800, 0, 2400}, {4800, 4000, 4000}, {1500, 0, 1500}, {1000, 0, 1000}} {
+		s := lane.NewSet(lane.Limits{Lanes: 1, BatchMessages: c.most, BatchBytes: 1 << 20, BufferBytes: 1 << 22}, func(int, uint64) {})
+		s.Short = true
+		s.Stretch(c.stretched)
+		if s.LotMessages() != c.want {
+			t.Errorf("of %d messages, stretched to %d: a lot may have %d, want %d", c.most, c.stretched, s.LotMessages(), c.want)
+		}
+		if q := s.Queue(0); !q.Takes(lotOf(s, frame, c.want)) || q.Takes(lotOf(s, frame, c.want+1)) {
+			t.Errorf("of %d messages, stretched to %d: a lot of just %d is to be taken", c.most, c.stretched, c.want)
+		}
+	}
+}
+
+// Memory goes round: from a lot to its lane, and when that has been sent to the next lot, or to messages of the stream.
+func TestBody_IsUsedAgain(t *testing.T) {
+	frame := change.NewFrame(change.Table{Schema: "public", Name: "a"}, []string{"id"})
+	s := lane.NewSet(lane.Limits{Lanes: 1, BatchMessages: 100, BatchBytes: 1 << 16, BufferBytes: 1 << 20}, func(int, uint64) {})
+	s.Short = true
+	var tx change.Transaction
+	tx.Begin(1, 1, time.Unix(0, 0))
+	const room = 10_000
+	first := s.Body(room)
+	lot := lotOf(s, frame, 0)
+	b := lot.Begin(func(int) []byte { return first }, frame.Room(), room-frame.Room(), 1)
+	lot.End(append(b, `{"id":1}`...), len(b), 0)
+	if s.Queue(0).Hand(0, lot, change.Read, frame, &tx); lot.Cap() != 0 {
+		t.Error("a lot that was handed over has memory")
+	}
+	s.Flush()
+	s.Release(s.Queue(0).Take())
+	if larger := s.Body(2 * room); cap(larger) < 2*room {
+		t.Errorf("memory for %d bytes has room for %d", 2*room, cap(larger))
+	}
+	if again := s.Body(room); &again[:1][0] != &first[:1][0] {
+		t.Error("memory was not used again")
+	}
+	if other := s.Body(room); &other[:1][0] == &first[:1][0] {
+		t.Error("memory is used twice")
+	}
 }

@@ -34,14 +34,19 @@ func (q *Queue) begin(index uint64, with *Comparison) *Chunk {
 		q.signal()
 	}
 	if q.open == nil {
-		q.open = q.set.take()
+		q.begun(q.set.take(), index)
 		q.open.Compare = with
-		q.set.opened(q.lane, index)
 	}
 	if len(q.open.ends) > 0 {
 		q.open.Body = append(q.open.Body, ',')
 	}
 	return q.open
+}
+
+// begun makes c the open chunk, the first message of which has this index. Called with the lock.
+func (q *Queue) begun(c *Chunk, index uint64) {
+	q.open = c
+	q.set.opened(q.lane, index)
 }
 
 // End completes the message and unlocks the lane.

@@ -21,6 +21,7 @@ type Set struct {
 	changed *sync.Cond // a chunk was released
 	pending int        // chunks not released yet
 	free    []*Chunk
+	bodies  [][]byte // memory that messages were in, for chunks and lots to come
 }
 
 // NewSet makes the lanes. opened is told the index of the first message of each new batch.
@@ -56,6 +57,10 @@ func (s *Set) messages() int { return int(s.most.Load()) }
 
 // Usual is how many messages a batch has at most, unless the lanes are stretched.
 func (s *Set) Usual() int { return s.limits.Usual() }
+
+// LotMessages is how many messages a lot may have that a lane takes as it is: more than others, since nothing that is new waits behind them for longer
+// than behind two of those.
+func (s *Set) LotMessages() int { return max(s.messages(), min(2*s.Usual(), s.limits.BatchMessages)) }
 
 // BatchBytes is the size at which a batch is full.
 func (s *Set) BatchBytes() int { return s.limits.BatchBytes }
@@ -105,35 +110,68 @@ func (s *Set) wait(ctx context.Context, reached func() bool) error {
 
 // Release gives a settled chunk back.
 func (s *Set) Release(c *Chunk) {
-	bytes := len(c.Body)
+	bytes, body := len(c.Body), c.reset()
 	s.mu.Lock()
 	s.pending--
-	if cap(c.Body) <= 2*s.limits.BatchBytes && len(s.free) < 2*len(s.lanes) {
-		c.reset()
+	if len(s.free) < 2*len(s.lanes) {
 		s.free = append(s.free, c)
+	}
+	if cap(body) > 0 && cap(body) <= 2*s.limits.BatchBytes && len(s.bodies) < bodiesPerLane*len(s.lanes) {
+		s.bodies = append(s.bodies, body)
 	}
 	s.used.Add(-int64(bytes))
 	s.changed.Broadcast()
 	s.mu.Unlock()
 }
 
+// bodiesPerLane is how much memory is kept for messages to come: two pages of lots.
+const bodiesPerLane = 2
+
+// Body is empty memory for at least so many bytes, which was used before if there is such.
+func (s *Set) Body(size int) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.bodies) - 1; i >= 0; i-- {
+		if cap(s.bodies[i]) >= size {
+			return s.takeBody(i)
+		}
+	}
+	return make([]byte, 0, size)
+}
+
+// takeBody takes one of those that are kept. Called with the lock.
+func (s *Set) takeBody(i int) []byte {
+	last := len(s.bodies) - 1
+	body := s.bodies[i]
+	s.bodies[i], s.bodies[last] = s.bodies[last], nil
+	s.bodies = s.bodies[:last]
+	return body
+}
+
 func (s *Set) opened(lane int, index uint64) { s.track(lane, index) }
 
+// take is a chunk for messages that are to be written into it.
 func (s *Set) take() *Chunk {
 	c := s.empty()
-	c.short = s.Short
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.bodies) - 1; last >= 0 {
+		c.Body = s.takeBody(last)
+	}
 	return c
 }
 
-// empty is a chunk that was used before, or a new one.
-func (s *Set) empty() *Chunk {
+// empty is a chunk without memory for messages.
+func (s *Set) empty() (c *Chunk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending++
 	if last := len(s.free) - 1; last >= 0 {
-		c := s.free[last]
+		c = s.free[last]
 		s.free = s.free[:last]
-		return c
+	} else {
+		c = &Chunk{}
 	}
-	return &Chunk{}
+	c.short = s.Short
+	return c
 }
