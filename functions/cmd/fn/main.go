@@ -15,6 +15,7 @@ import (
 	"freshet/functions"
 	"freshet/shared/config"
 	"freshet/shared/exchange"
+	"freshet/shared/garbage"
 	"freshet/shared/logging"
 	"freshet/shared/problem"
 )
@@ -59,6 +60,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	return problem.List{{What: fmt.Sprintf("unknown command %q", args), Fix: "fn help lists the commands"}}
 }
 
+// leastHeap is about what the heap grows to under load in any case. So the start of a load is collected less often, and the most that is
+// resident stays as it is.
+const leastHeap = 20 << 20
+
 func serve(ctx context.Context, stderr io.Writer) error {
 	var c functions.Config
 	if err := config.Load("FN", &c); err != nil {
@@ -69,5 +74,6 @@ func serve(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	defer f.Close()
+	garbage.CollectFrom(leastHeap)
 	return f.Run(ctx)
 }
