@@ -19,8 +19,8 @@ import (
 
 // Limits bound a backfill.
 type Limits struct {
-	BackfillPages     int `split_words:"true" default:"5" desc:"Pages of a backfill that are on their way at the same time."`
-	BackfillPageBytes int `split_words:"true" default:"2097152" desc:"Size of a page that a backfill aims at; the number of rows follows from it."`
+	BackfillPages     int `split_words:"true" default:"4" desc:"Pages of a backfill that are on their way at the same time."`
+	BackfillPageBytes int `split_words:"true" default:"4194304" desc:"Size of a page that a backfill aims at; the number of rows follows from it."`
 }
 
 // Task is one table whose rows are to be read.
