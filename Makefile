@@ -21,7 +21,7 @@ SERVERS := DATABASE_URL=postgres://postgres:postgres@127.0.0.1:5432/shop; if [ -
 # The packages whose tests have a function with such a name.
 WITH = $$(grep -rlE --include='*_test.go' '^func $(1)' . | xargs -n1 dirname | sort -u)
 
-.PHONY: help run test build unit e2e soak fuzz bench bench-idle bench-micro lint fmt generate up down logs load psql redis images clean servers
+.PHONY: help run test build unit e2e soak fuzz bench bench-idle bench-micro profile lint fmt generate up down logs load psql redis images clean servers
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,21 +32,21 @@ run: ## Run the whole thing on this machine: servers, shop, function, poller (RA
 
 test: servers lint ## Run everything CI runs; it installs the servers it needs
 	@echo 'what may allocate nothing; not all of it can be told under the race detector'
-	FRESHET_REQUIRE_SERVERS=1 go test -run Allocates $(call WITH,Test.*Allocates)
-	FRESHET_REQUIRE_SERVERS=1 go test -race -timeout 20m ./...
+	FRESHET_REQUIRE_SERVERS=1 go test -pgo=off -run Allocates $(call WITH,Test.*Allocates)
+	FRESHET_REQUIRE_SERVERS=1 go test -race -pgo=off -timeout 20m ./...
 
 build: ## Build both programs into bin/
 	CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -o bin/ ./poller/cmd/poller ./functions/cmd/fn
 
 unit: ## Run the quick tests: not those of both programs together
-	go test -short $$(go list ./... | grep -v /local/e2e)
+	go test -short -pgo=off $$(go list ./... | grep -v /local/e2e)
 
 e2e: servers ## Run both programs against real servers, with faults
-	FRESHET_REQUIRE_SERVERS=1 go test -race -timeout 20m -count=1 ./local/e2e/...
+	FRESHET_REQUIRE_SERVERS=1 go test -race -pgo=off -timeout 20m -count=1 ./local/e2e/...
 
 soak: servers ## Mix random loads and faults for MINUTES (5); SEED=n repeats the choices
 	FRESHET_SOAK=1 FRESHET_SOAK_MINUTES=$(MINUTES) FRESHET_SOAK_SEED=$(SEED) FRESHET_REQUIRE_SERVERS=1 \
-		go test -race -v -count=1 -timeout $$(( $(MINUTES) + 20 ))m -run '^TestSoak$$' ./local/e2e
+		go test -race -pgo=off -v -count=1 -timeout $$(( $(MINUTES) + 20 ))m -run '^TestSoak$$' ./local/e2e
 
 fuzz: ## Run each fuzz target for FUZZTIME (20s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u | while read -r dir; do \
@@ -61,6 +61,9 @@ bench: servers ## Measure all that local/bench/RESULTS.md has, but for the hour 
 
 bench-idle: servers ## Measure what both programs use while there is nothing to do (an hour)
 	go run ./local/bench/cmd/bench -what idle
+
+profile: servers ## Record how both programs spend their time, for the compiler (default.pgo of each; three minutes)
+	go run ./local/bench/cmd/profile
 
 bench-micro: servers ## Measure decoder, renderer, batches, rules and store, COUNT times (1), as benchstat reads it
 	@FRESHET_REQUIRE_SERVERS=1 go test -run '^$$' -bench . -benchmem -count $(COUNT) $(call WITH,Benchmark)

@@ -80,7 +80,11 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	}
 	b.busy = loadAverage() // before the compiler adds to it
 	b.say("the load average of the last minute is %s; building both programs", b.busy)
-	if b.programs, err = stack.Build(ctx, b.dir, false); err != nil {
+	how := stack.Released
+	if b.Profiles != "" {
+		how = stack.Recorded
+	}
+	if b.programs, err = stack.Build(ctx, b.dir, how); err != nil {
 		return err
 	}
 	b.postgres, err = server.StartPostgres(ctx, server.PostgresOptions{Fsync: true, Settings: map[string]string{

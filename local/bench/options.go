@@ -39,6 +39,8 @@ type Options struct {
 	Latency time.Duration // how long a turn of Latency takes; its warm-up is another tenth
 	Idle    time.Duration // how long Idle takes
 	Log     io.Writer
+	// Profiles is a folder for recordings of how the programs spend their time. With it, nothing else that is measured is true.
+	Profiles string
 	// Each is given every result as soon as it is there, so that it can be kept whatever becomes of the rest.
 	Each func(Result) error
 }

@@ -70,6 +70,7 @@ func (b *bench) startTurn(ctx context.Context, how manner) (t *turn, err error) 
 		"POLLER_ADMIN_ADDR": t.admin, "POLLER_LOG_LEVEL": "WARN",
 	}
 	maps.Copy(settings, how.poller)
+	b.record(settings)
 	if t.before, err = b.servers(ctx); err != nil {
 		return nil, err
 	}
@@ -82,6 +83,7 @@ func (t *turn) startFunction(ctx context.Context, settings map[string]string) er
 	port := stack.FreePort()
 	env := map[string]string{"REDIS_URL": t.b.redis.URL, "PORT": fmt.Sprint(port), "FN_LOG_LEVEL": "WARN"}
 	maps.Copy(env, settings)
+	t.b.record(env)
 	fn, err := stack.Start(ctx, "fn", t.b.programs.Fn, env, nil)
 	if err != nil {
 		return err
@@ -152,6 +154,9 @@ func (t *turn) logs() (all string) {
 // stop ends the programs in order, the poller first.
 func (t *turn) stop() error {
 	defer t.kill()
+	if err := t.recorded(); err != nil {
+		return err
+	}
 	for _, p := range t.processes() {
 		if err := p.Signal(syscall.SIGTERM); err != nil {
 			return err

@@ -26,7 +26,7 @@ var leanPrograms = sync.OnceValues(func() (stack.Binaries, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return stack.Binaries{}, err
 	}
-	return stack.Build(context.Background(), dir, false)
+	return stack.Build(context.Background(), dir, stack.Quick)
 })
 
 func lean(t *testing.T) stack.Binaries {

@@ -44,7 +44,11 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	world.dir = dir
 	world.programs = sync.OnceValues(func() (stack.Binaries, error) {
-		return stack.Build(context.Background(), dir, race.Enabled)
+		how := stack.Quick
+		if race.Enabled {
+			how = stack.Race
+		}
+		return stack.Build(context.Background(), dir, how)
 	})
 	world.failed = startServers(context.Background())
 	code := m.Run()

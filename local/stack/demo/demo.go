@@ -63,7 +63,7 @@ func (d *Demo) start(ctx context.Context) (err error) {
 		return err
 	}
 	d.out.step("building both programs")
-	binaries, err := stack.Build(ctx, d.scratch.Path, false)
+	binaries, err := stack.Build(ctx, d.scratch.Path, stack.Quick)
 	if err != nil {
 		return err
 	}
