@@ -14,6 +14,9 @@ import (
 	"freshet/local/stack"
 )
 
+// folder is what the name of a run's temporary folder begins with.
+const folder = "freshet-bench-"
+
 // turnTimeout ends a turn that hangs.
 const turnTimeout = 15 * time.Minute
 
@@ -75,7 +78,7 @@ func (b *bench) measure(ctx context.Context, what string) (Result, error) {
 }
 
 func (b *bench) setUp(ctx context.Context) (err error) {
-	if b.dir, err = os.MkdirTemp("", "freshet-bench-"); err != nil {
+	if b.dir, err = os.MkdirTemp("", folder); err != nil {
 		return err
 	}
 	b.busy = loadAverage() // before the compiler adds to it

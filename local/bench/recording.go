@@ -2,11 +2,15 @@ package bench
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"freshet/local/bench/profile"
@@ -57,5 +61,29 @@ func Merge(ctx context.Context, dir, program, to string) error {
 	if err != nil {
 		return fmt.Errorf("merge the recordings of %s: %w\n%s", program, err, stderr.Bytes())
 	}
+	if merged, err = anonymous(merged); err != nil {
+		return fmt.Errorf("read the recordings of %s: %w", program, err)
+	}
 	return os.WriteFile(to, merged, 0o644)
+}
+
+// place is where a recorded program was, which a profile tells.
+var place = regexp.MustCompile(regexp.QuoteMeta(filepath.Join(os.TempDir(), folder)) + `[0-9]+`)
+
+// anonymous has a profile tell nothing of the machine. Its strings keep their lengths, which stand before them.
+// https://github.com/google/pprof/blob/main/proto/profile.proto
+func anonymous(profile []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(profile))
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err = w.Write(place.ReplaceAllFunc(raw, func(path []byte) []byte { return bytes.Repeat([]byte("_"), len(path)) }))
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
 }

@@ -22,7 +22,7 @@ const (
 )
 
 // arguments are for go build.
-var arguments = map[How][]string{Quick: {"-pgo=off"}, Race: {"-pgo=off", "-race"}, Released: nil, Recorded: {"-pgo=off", "-tags", "lambda.norpc,profile"}}
+var arguments = map[How][]string{Quick: {"-pgo=off"}, Race: {"-pgo=off", "-race"}, Released: nil, Recorded: {"-pgo=off", "-trimpath", "-tags", "lambda.norpc,profile"}}
 
 // Build compiles both programs into dir. It works from anywhere inside the module.
 func Build(ctx context.Context, dir string, how How) (Binaries, error) {
