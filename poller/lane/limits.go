@@ -9,12 +9,12 @@ import (
 // Limits bound what the lanes hold.
 type Limits struct {
 	Lanes         int `split_words:"true" default:"8" desc:"Lanes: ordered shares of the stream, one request in flight in each."`
-	BatchMessages int `split_words:"true" default:"4800" desc:"Messages in one batch, at most. It is 1,200 while the function answers at once, and more the longer it takes."`
+	BatchMessages int `split_words:"true" default:"4800" desc:"Messages in one batch, at most. It is 1,200 while the function answers at once (2,400 for rows of a backfill), and more the longer it takes."`
 	BatchBytes    int `split_words:"true" default:"1048576" desc:"Bytes at which a batch is full. A single larger message still travels, alone."`
 	BufferBytes   int `split_words:"true" default:"16777216" desc:"Bytes of messages held in memory, at most; then the poller stops reading until the function has answered."`
 }
 
-// usualMessages is how many messages a batch has when the function is near: larger ones keep the next in line waiting.
+// usualMessages is how many messages a batch has when the function is near: larger ones keep the next in line waiting. See also Set.LotMessages.
 const usualMessages = 1200
 
 // Usual is how many messages a batch has at most, unless the lanes are stretched.
