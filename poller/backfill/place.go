@@ -88,7 +88,7 @@ var errMoved = errors.New("the table was written anew")
 
 func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, last bool, err error) {
 	end := p.end()
-	sql := fmt.Sprintf("SELECT %s WHERE ctid >= '%s' AND ctid < '%s'", p.from(), p.at, end)
+	sql := "SELECT " + p.from() + p.where(fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.at, end))
 	page, err = p.page(ctx, r, statement{sql: sql, file: true}, 2*want.bytes, want.deal)
 	switch {
 	case err != nil:

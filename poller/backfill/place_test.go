@@ -159,6 +159,20 @@ func TestByPlace_NotWhereTheOrderIsThatOfTheKey(t *testing.T) {
 	}
 }
 
+// What the stream leaves out pages leave out too.
+func TestRunner_LeavesOutWhatTheTableDoes(t *testing.T) {
+	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'x' FROM generate_series(1, 3000) i`)
+	for course, task := range courses {
+		l := s.layout("a")
+		l.Where = "id % 3 = 0 -- and no others"
+		s.run(task(l))
+		if rows := s.rows(); len(rows) != 1000 {
+			t.Errorf("%s: %d rows came, want 1000", course, len(rows))
+		}
+		s.restart()
+	}
+}
+
 // Where nothing is left in a file, no page goes through the lanes.
 func TestByPlace_EmptyBlocks(t *testing.T) {
 	s := newStage(t, `CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, repeat('x', 1000) FROM generate_series(1, 10000) i; DELETE FROM a WHERE id BETWEEN 10 AND 9990`)
