@@ -6,6 +6,7 @@
 //	config    the environment, read once, every problem in one report
 //	problem   errors made for people: what, why, fix
 //	logging   one logger, one set of attribute names
+//	profile   how a program spends its time, recorded for the compiler; not in what is released
 //	garbage   from which size of the heap on the runtime collects garbage
 //
 // A batch goes from the poller to the function; a 2xx means that every message in it is settled: written, deleted, filtered on

@@ -13,7 +13,7 @@ import (
 	"regexp"
 	"time"
 
-	"freshet/local/bench/profile"
+	"freshet/shared/profile"
 )
 
 // record has a program record how it spends its time, where that is wanted.

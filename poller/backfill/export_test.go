@@ -57,12 +57,21 @@ func NextLimit(limit, bytes, aim, most int) int {
 // InBlock is how many places a block has.
 const InBlock = inBlock
 
-// PageEnd is where a page ends that begins at a place and is to span so much.
-func PageEnd(at, step int64) int64 {
-	return int64((&byPlace{at: place(at), step: place(step)}).end())
+// Span is what the pages of a file span.
+type Span struct{ span }
+
+// NewSpan begins a file.
+func NewSpan() *Span { return &Span{span{step: firstBlocks * inBlock}} }
+
+// Next is what the next page spans.
+func (s *Span) Next() (from, to int) { return int(s.at), int(s.end()) }
+
+// Read goes on behind it.
+func (s *Span) Read(rows, bytes, wantBytes, wantRows int) {
+	s.read(rows, bytes, size{bytes: wantBytes, rows: wantRows})
 }
 
-// NextStep is how much the page after one spans that has so many rows of so many bytes.
-func NextStep(step int64, rows, bytes, wantBytes, wantRows int) int64 {
-	return int64(nextStep(place(step), &Page{memory: &memory{size: bytes, ends: make([]end, rows)}}, size{bytes: wantBytes, rows: wantRows}))
+// TooLarge says that it was cut off at so much.
+func (s *Span) TooLarge(rows, bytes, wantBytes, wantRows int) {
+	s.tooLarge(rows, bytes, size{bytes: wantBytes, rows: wantRows})
 }

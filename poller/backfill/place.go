@@ -21,8 +21,7 @@ import (
 type byPlace struct {
 	source
 	file tableFile
-	at   place // all before it has been read
-	step place // how much the next page is to span
+	span span
 }
 
 // tableFile is where a table's rows are. https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-DBLOCATION
@@ -76,9 +75,9 @@ func (s source) find(ctx context.Context, conn *pgconn.PgConn) (file tableFile, 
 
 // newByPlace begins where another life has come to, if that was in the same file.
 func newByPlace(s source, file tableFile, reached *change.Place) *byPlace {
-	p := &byPlace{source: s, file: file, step: firstBlocks * inBlock}
+	p := &byPlace{source: s, file: file, span: span{step: firstBlocks * inBlock}}
 	if reached != nil && reached.File == file.node {
-		p.at = place(reached.Block)*inBlock + place(reached.Row)
+		p.span.at = place(reached.Block)*inBlock + place(reached.Row)
 	}
 	return p
 }
@@ -87,8 +86,8 @@ func newByPlace(s source, file tableFile, reached *change.Place) *byPlace {
 var errMoved = errors.New("the table was written anew")
 
 func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, last bool, err error) {
-	end := p.end()
-	sql := "SELECT " + p.from() + p.where(fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.at, end))
+	end := p.span.end()
+	sql := "SELECT " + p.from() + p.where(fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.span.at, end))
 	page, err = p.page(ctx, r, statement{sql: sql, file: true}, 2*want.bytes, want.deal)
 	switch {
 	case err != nil:
@@ -97,12 +96,12 @@ func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, l
 		r.Pages.recycle(page)
 		return nil, false, errMoved
 	case page.partial: // nobody knows where its last row is
-		p.step = max(1, (end-p.at)/2)
+		p.span.tooLarge(page.Len(), page.bytes(), want)
 		r.Pages.recycle(page)
 		return nil, false, nil
 	}
-	p.step = nextStep(end-p.at, page, want)
-	p.at, last = end, end >= place(p.file.blocks)*inBlock
+	p.span.read(page.Len(), page.bytes(), want)
+	last = end >= place(p.file.blocks)*inBlock
 	if page.Len() == 0 && !last {
 		r.Pages.recycle(page)
 		page = nil
@@ -110,26 +109,79 @@ func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, l
 	return page, last, nil
 }
 
-// end is where the next page ends: at the end of a block, or, where a page is less than a block, within one.
-func (p *byPlace) end() place {
-	end := p.at + p.step
-	if block := end - end%inBlock; block > p.at {
-		return block
-	}
-	return min(end, p.at-p.at%inBlock+inBlock)
-}
-
-func (p *byPlace) rest() rest { return rest{sql: fmt.Sprintf("ctid >= '%s'", p.at)} }
+func (p *byPlace) rest() rest { return rest{sql: fmt.Sprintf("ctid >= '%s'", p.span.at)} }
 
 func (p *byPlace) note(b *change.Backfill) {
-	b.Cursor, b.Place = nil, &change.Place{File: p.file.node, Block: int64(p.at / inBlock), Row: int(p.at % inBlock)}
+	b.Cursor, b.Place = nil, &change.Place{File: p.file.node, Block: int64(p.span.at / inBlock), Row: int(p.span.at % inBlock)}
 }
 
-// nextStep is how much the next page spans when this one is what so much has brought: as much as brings the size that is wanted, if rows go on like this.
-func nextStep(step place, page *Page, want size) place {
-	factor := float64(growth)
-	if rows := page.Len(); rows > 0 {
-		factor = min(factor, float64(want.bytes)/float64(page.bytes()), float64(want.rows)/float64(rows))
+// span is what the next page spans: some blocks, or, where the rows of one block are too large for a page, some places in it. Most places of a block are empty, so that the
+// next page within one is measured by the rows of the last, and what is behind an empty page is asked for at once.
+type span struct {
+	at    place // all before it has been read
+	step  place
+	rest  bool // all of the block that is left
+	found int  // rows in the block so far, where a page is less than one
+}
+
+// end is where the next page ends.
+func (s *span) end() place {
+	block := s.at - s.at%inBlock + inBlock // the end of this one
+	switch end := s.at + s.step; {
+	case s.rest:
+		return block
+	case s.step >= inBlock:
+		return max(block, end-end%inBlock)
+	default:
+		return min(end, block)
 	}
-	return place(min(max(1, float64(step)*factor), mostBlocks*inBlock))
+}
+
+// read goes on behind a page with so many rows.
+func (s *span) read(rows, bytes int, want size) {
+	was := s.at
+	s.at = s.end()
+	if s.step >= inBlock {
+		s.step, s.rest = place(min(max(inBlock, float64(s.at-was)*s.growth(rows, bytes, want)), mostBlocks*inBlock)), false
+		return
+	}
+	s.found += rows
+	s.rest = rows == 0 && !s.rest
+	if rows > 0 {
+		s.step = fitting(rows, bytes, want)
+	}
+	if s.at%inBlock > 0 {
+		return
+	}
+	if s.rest = false; s.found == 0 {
+		s.step = inBlock // perhaps there are none for long
+	}
+	s.found = 0
+}
+
+// tooLarge has the next page be smaller than the one that was just read up to that many bytes, and thrown away.
+func (s *span) tooLarge(rows, bytes int, want size) {
+	spanned := s.end() - s.at
+	s.step, s.rest = max(1, spanned/2), false
+	if spanned <= inBlock {
+		s.step = min(s.step, fitting(rows, bytes, want))
+	}
+}
+
+// growth is how much larger than a page with so many rows the next one is to be, if rows go on like this.
+func (s *span) growth(rows, bytes int, want size) float64 {
+	if rows == 0 {
+		return growth
+	}
+	return min(growth, float64(want.bytes)/float64(bytes), float64(want.rows)/float64(rows))
+}
+
+// fitting is how many rows like these make a page, or a block when that is more than it can have.
+func fitting(rows, bytes int, want size) place {
+	const many = inBlock / 4
+	n := min(float64(want.bytes)/float64(bytes)*float64(rows), float64(want.rows))
+	if n >= many {
+		return inBlock
+	}
+	return max(1, place(n))
 }

@@ -185,43 +185,86 @@ func TestByPlace_EmptyBlocks(t *testing.T) {
 	}
 }
 
-// The pages of a file leave no gap, whatever size they come to, and end at the end of a block wherever they are larger than one.
-func TestByPlace_PagesTileTheFile(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	const perBlock = backfill.InBlock
-	at := int64(0)
-	for range 10_000 {
-		step := 1 + random.Int64N(3*perBlock)
-		end := backfill.PageEnd(at, step)
-		switch {
-		case end <= at || end > at+step:
-			t.Fatalf("a page of %d from %d ends at %d", step, at, end)
-		case end%perBlock != 0 && at/perBlock != end/perBlock:
-			t.Fatalf("a page of %d from %d ends within another block, at %d", step, at, end)
+// fileOf is a file with so many blocks; row tells how large a row is, and 0 where there is none.
+func fileOf(blocks, rows int, row func(block, row int) int) [][]int {
+	file := make([][]int, blocks)
+	for b := range file {
+		for i := range rows {
+			file[b] = append(file[b], row(b, i))
 		}
-		at = end
 	}
+	return file
 }
 
-func TestNextStep(t *testing.T) {
-	const block = backfill.InBlock
+// Whatever rows a file has, each is read once, in pages that are not too large, and without many questions.
+func TestByPlace_PagesOfAFile(t *testing.T) {
+	const aim, most = 1 << 20, 7000
+	random := rand.New(rand.NewPCG(3, 4))
 	for _, c := range []struct {
-		name              string
-		step              int64
-		rows, bytes       int
-		want              int64
-		wantBytes, wanted int
+		name           string
+		file           [][]int
+		pages, thrown  int // at most
+		least, largest int // bytes of a page in the middle
 	}{
-		{"small rows, at first", 2 * block, 100, 20_000, 32 * block, 1 << 20, 9000},
-		{"as many as are wanted", 32 * block, 1600, 320_000, 104 * block, 1 << 20, 9000},
-		{"no more rows than that", 32 * block, 1600, 32_000, 180 * block, 1 << 20, 9000},
-		{"fewer, where they are larger", 100 * block, 100, 4 << 20, 25 * block, 1 << 20, 9000},
-		{"nothing at all", 4 * block, 0, 0, 64 * block, 1 << 20, 9000},
-		{"nothing at all for long", 1000 * block, 0, 0, 2048 * block, 1 << 20, 9000},
-		{"a row that is larger than a page", 1, 1, 5 << 20, 1, 1 << 20, 9000},
+		{"small rows", fileOf(3000, 60, func(int, int) int { return 200 }), 50, 0, 900_000, aim},
+		{"as many rows as are wanted", fileOf(3000, 250, func(int, int) int { return 30 }), 130, 0, 150_000, aim},
+		{"rows of 30 kB", fileOf(100, 60, func(int, int) int { return 30_000 }), 150, 5, 0, 2 * aim},
+		{"rows of 300 kB", fileOf(50, 60, func(int, int) int { return 300_000 }), 1300, 8, 0, 2 * aim},
+		{"rows larger than a page", fileOf(10, 40, func(int, int) int { return 5 << 20 }), 450, 8, 0, 5 << 20},
+		{"large rows, and then small ones", fileOf(2000, 60, func(b, _ int) int { return 200 + 300_000*max(0, 20-b) }), 1300, 20, 0, 20 * 300_200},
+		{"small rows, and then large ones", fileOf(520, 60, func(b, _ int) int { return 200 + 300_000*min(1, b/500) }), 600, 16, 0, 2 * aim},
+		{"a huge row now and then, which costs ten questions", fileOf(2000, 60, func(b, i int) int { return 200 + 3_000_000*min(1, max(0, b%100*i-98*58)) }), 500, 650, 0, 4 << 20},
+		{"nothing", fileOf(100_000, 0, nil), 60, 0, 0, 0},
+		{"nothing behind large rows", fileOf(20_000, 60, func(b, _ int) int { return 300_000 * max(0, 1-b/5) }), 200, 8, 0, 2 * aim},
+		{"anything", fileOf(1000, 290, func(int, int) int {
+			return max(0, random.IntN(2000)-1000) * (1 + random.IntN(2)*random.IntN(2)*random.IntN(100))
+		}), 2000, 100, 0, 3 * aim},
 	} {
-		if got := backfill.NextStep(c.step, c.rows, c.bytes, c.wantBytes, c.wanted); got/block*block != c.want && got != c.want {
-			t.Errorf("%s: a page of %d with %d rows of %d bytes, then %d, want %d", c.name, c.step, c.rows, c.bytes, got, c.want)
+		s, pages, thrown, seen := backfill.NewSpan(), 0, 0, 0
+		total := 0
+		for from := 0; from < len(c.file)*backfill.InBlock; {
+			start, to := s.Next()
+			if start != from || to <= from || to%backfill.InBlock > 0 && to/backfill.InBlock > from/backfill.InBlock {
+				t.Fatalf("%s: a page from %d to %d behind one that ends at %d", c.name, start, to, from)
+			}
+			rows, bytes, cut := 0, 0, false
+			for at := from; at < to && !cut; at++ {
+				b, i := at/backfill.InBlock, at%backfill.InBlock
+				if b >= len(c.file) || i >= len(c.file[b]) {
+					at = (b+1)*backfill.InBlock - 1
+					continue
+				}
+				switch size := c.file[b][i]; {
+				case size == 0:
+				case bytes >= 2*aim:
+					cut = true
+				default:
+					rows, bytes = rows+1, bytes+size
+				}
+			}
+			if cut {
+				s.TooLarge(rows, bytes, aim, most)
+				thrown++
+				continue
+			}
+			if middle := from > len(c.file)/3*backfill.InBlock && to < len(c.file)/3*2*backfill.InBlock; bytes > max(c.largest, 3*aim) || middle && (bytes < c.least || bytes > c.largest+c.largest/8) {
+				t.Errorf("%s: a page of %d bytes", c.name, bytes)
+			}
+			s.Read(rows, bytes, aim, most)
+			pages, seen, from, total = pages+1, seen+rows, to, total+bytes
+		}
+		all := 0
+		for _, b := range c.file {
+			for _, size := range b {
+				all += min(1, size)
+			}
+		}
+		if seen != all {
+			t.Errorf("%s: %d rows of %d", c.name, seen, all)
+		}
+		t.Logf("%s: %d pages, %d thrown away, %d MB", c.name, pages, thrown, total>>20)
+		if pages > c.pages || thrown > c.thrown {
+			t.Errorf("%s: %d pages, and %d thrown away; want %d and %d at most", c.name, pages, thrown, c.pages, c.thrown)
 		}
 	}
 }

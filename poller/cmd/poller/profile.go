@@ -2,6 +2,6 @@
 
 package main
 
-import "freshet/local/bench/profile"
+import "freshet/shared/profile"
 
 func init() { profile.Record() }
