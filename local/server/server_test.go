@@ -197,3 +197,17 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 	t.Fatal("it does not come to pass that " + what)
 }
+
+func TestFreePort_NoneTwice(t *testing.T) {
+	seen := map[int]bool{}
+	for range 1000 {
+		port, err := server.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[port] {
+			t.Fatalf("port %d was found twice", port)
+		}
+		seen[port] = true
+	}
+}
