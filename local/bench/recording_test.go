@@ -13,8 +13,12 @@ func TestAnonymous(t *testing.T) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	path := filepath.Join(os.TempDir(), folder+"123")
-	_, _ = w.Write([]byte("a\x10" + path + "/poller b"))
-	_ = w.Close()
+	if _, err := w.Write([]byte("a\x10" + path + "/poller b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	out, err := anonymous(b.Bytes())
 	if err != nil {
 		t.Fatal(err)

@@ -158,17 +158,23 @@ func TestBackfillUnderFire(t *testing.T) {
 	f.wantUnharmed()
 }
 
+// inSmallPages is a shop with so many products, whose backfills take a while.
+func inSmallPages(t *testing.T, products int) *rig {
+	r := newShop(t)
+	r.pollExtra["POLLER_AUDIT_RATE"] = "0"
+	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "20000", "2"
+	r.stock(products, 100)
+	return r
+}
+
 // A backfill goes on where it was when the poller or the function are killed, and a person sees all of it.
 func TestBackfillSurvivesKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes several seconds")
 	}
 	t.Parallel()
-	r := newShop(t)
-	r.pollExtra["POLLER_AUDIT_RATE"] = "0"
-	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "20000", "2"
 	const rows = 60_000
-	r.stock(rows, 100)
+	r := inSmallPages(t, rows)
 	r.start()
 	r.wantEqual(2*patience, "products", "orders")
 	r.wantBackfilled("public.products", "public.orders")
@@ -216,11 +222,7 @@ func TestBackfillOfATableThatIsWrittenAnew(t *testing.T) {
 		t.Skip("takes several seconds")
 	}
 	t.Parallel()
-	r := newShop(t)
-	r.pollExtra["POLLER_AUDIT_RATE"] = "0"
-	r.pollExtra["POLLER_BACKFILL_PAGE_BYTES"], r.pollExtra["POLLER_BACKFILL_PAGES"] = "20000", "2"
-	const rows = 40_000
-	r.stock(rows, 100)
+	r := inSmallPages(t, 40_000)
 	r.exec("DELETE FROM products WHERE id < 10000 OR id % 4 = 0")
 	r.exec("VACUUM products") // there is room in front of all others
 	r.start()
