@@ -3,7 +3,9 @@ package render
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
+	"time"
 )
 
 // HasBinary says that AppendBinary knows the type's binary format. That is where both sides gain by it: a timestamp costs Postgres more to
@@ -27,10 +29,9 @@ func (t *Type) AppendBinary(dst, value []byte) (out []byte, ok bool) {
 }
 
 const (
-	microsADay    = 24 * 60 * 60 * 1_000_000
-	daysTo2000    = 730_425 // since the first of March of the year 0
-	daysIn400     = 146_097
-	daysInCentury = 36_524
+	secondsADay = 24 * 60 * 60
+	microsADay  = secondsADay * 1_000_000
+	daysTo2000  = 10_957 // since 1970
 )
 
 // appendMicros writes a time by its microseconds since 2000, as ISO 8601.
@@ -39,62 +40,53 @@ func appendMicros(dst []byte, micros int64, zone bool) []byte {
 	if within < 0 {
 		day, within = day-1, within+microsADay
 	}
-	year, month, date := civil(day + daysTo2000)
+	year, month, date := time.Unix((day+daysTo2000)*secondsADay, 0).UTC().Date()
 	era := ""
 	if year <= 0 {
 		year, era = 1-year, " BC"
 	}
 	dst = append(dst, '"')
 	if year > 9999 {
-		dst = strconv.AppendInt(dst, year/10_000, 10)
+		dst = strconv.AppendInt(dst, int64(year/10_000), 10)
 		year %= 10_000
 	}
 	seconds, fraction := uint32(within/1_000_000), uint32(within%1_000_000)
-	text := [...]byte{'0', '0', '0', '0', '-', '0', '0', '-', '0', '0', 'T', '0', '0', ':', '0', '0', ':', '0', '0'}
-	twoDigits(text[0:], uint32(year)/100)
-	twoDigits(text[2:], uint32(year)%100)
-	twoDigits(text[5:], uint32(month))
-	twoDigits(text[8:], uint32(date))
-	twoDigits(text[11:], seconds/3600)
-	twoDigits(text[14:], seconds/60%60)
-	twoDigits(text[17:], seconds%60)
-	dst = append(dst, text[:]...)
+	dst = slices.Grow(dst, clockRoom)
+	// Where it is to stand at once: bytes that were just written are slow to be read again, and copied, as a whole.
+	to := (*[clockRoom]byte)(dst[len(dst):cap(dst)])
+	twoDigits(to[0:], uint32(year)/100)
+	twoDigits(to[2:], uint32(year)%100)
+	to[4] = '-'
+	twoDigits(to[5:], uint32(month))
+	to[7] = '-'
+	twoDigits(to[8:], uint32(date))
+	to[10] = 'T'
+	twoDigits(to[11:], seconds/3600)
+	to[13] = ':'
+	twoDigits(to[14:], seconds/60%60)
+	to[16] = ':'
+	twoDigits(to[17:], seconds%60)
+	n := 19
 	if fraction != 0 {
-		text := [...]byte{'.', '0', '0', '0', '0', '0', '0'}
-		twoDigits(text[1:], fraction/10_000)
-		twoDigits(text[3:], fraction/100%100)
-		twoDigits(text[5:], fraction%100)
-		dst = append(dst, text[:]...)
-		for dst[len(dst)-1] == '0' {
-			dst = dst[:len(dst)-1]
+		to[19] = '.'
+		twoDigits(to[20:], fraction/10_000)
+		twoDigits(to[22:], fraction/100%100)
+		twoDigits(to[24:], fraction%100)
+		for n = 26; to[n-1] == '0'; n-- {
 		}
 	}
+	dst = dst[:len(dst)+n]
 	if zone {
 		dst = append(dst, "+00:00"...)
 	}
 	return append(append(dst, era...), '"')
 }
 
-// civil is the date of a day, counted since the first of March of the year 0, in the Gregorian calendar, also for the time before there was one.
-// A year that begins in March has its leap day at its end, and months whose lengths follow a line.
-func civil(since int64) (year, month, date int64) {
-	cycle := since / daysIn400
-	if since%daysIn400 < 0 {
-		cycle--
-	}
-	day := uint32(since - cycle*daysIn400)
-	of := (day - day/1460 + day/daysInCentury - day/(daysIn400-1)) / 365
-	day -= 365*of + of/4 - of/100
-	shifted := (5*day + 2) / 153
-	date = int64(day - (153*shifted+2)/5 + 1)
-	if year, month = cycle*400+int64(of), int64(shifted)+3; month > 12 {
-		year, month = year+1, month-12
-	}
-	return year, month, date
-}
+// clockRoom is what the longest text takes, "2000-01-01T00:00:00.000000", and the rest of a line of memory.
+const clockRoom = 32
 
 // twoDigits writes a number below 100.
 func twoDigits(dst []byte, n uint32) {
-	_ = dst[1]
-	dst[0], dst[1] = byte('0'+n/10), byte('0'+n%10)
+	tens := n * 103 >> 10
+	binary.LittleEndian.PutUint16(dst, uint16('0'+tens|('0'+n-10*tens)<<8))
 }

@@ -17,50 +17,14 @@ func appendBool(dst, text []byte) ([]byte, bool) {
 }
 
 func appendNumber(dst, text []byte) ([]byte, bool) {
-	if isNumber(text) {
-		return append(dst, text...), true
+	if out, ok := change.AppendNumber(dst, text); ok {
+		return out, true
 	}
 	switch string(text) {
 	case "NaN", "Infinity", "-Infinity":
 		return change.AppendString(dst, text), true
 	}
 	return unreadable(dst, text)
-}
-
-// isNumber is the grammar of a JSON number (RFC 8259, 6).
-func isNumber(text []byte) bool {
-	i := 0
-	if i < len(text) && text[i] == '-' {
-		i++
-	}
-	whole := i
-	if i = digits(text, i); i == whole || text[whole] == '0' && i > whole+1 {
-		return false
-	}
-	if i < len(text) && text[i] == '.' {
-		fraction := i + 1
-		if i = digits(text, fraction); i == fraction {
-			return false
-		}
-	}
-	if i < len(text) && (text[i] == 'e' || text[i] == 'E') {
-		exponent := i + 1
-		if exponent < len(text) && (text[exponent] == '+' || text[exponent] == '-') {
-			exponent++
-		}
-		if i = digits(text, exponent); i == exponent {
-			return false
-		}
-	}
-	return i == len(text)
-}
-
-// digits returns where the digits that begin at i end.
-func digits(text []byte, i int) int {
-	for i < len(text) && isDigit(text[i]) {
-		i++
-	}
-	return i
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -32,7 +32,7 @@ type Layout struct {
 	// Fixed says that all columns have built-in types, which cannot change behind the stream's back as a composite type can.
 	Fixed bool
 
-	names [][]byte // `"id":`, with the comma before it but for the first
+	names []name
 	types []*render.Type
 	key   []int // where the primary key's columns are
 	isKey []bool
@@ -45,8 +45,8 @@ func New(t change.Table, columns []string, types []*render.Type, primaryKey []st
 		Table: t, PrimaryKey: primaryKey, Columns: columns, Frame: change.NewFrame(t, primaryKey), OneLane: oneLane,
 		types: types, isKey: make([]bool, len(columns)), seed: xxhash.Sum64String(t.String()),
 	}
-	for _, name := range columns {
-		l.names = append(l.names, append(change.AppendString(nil, []byte(name)), ':'))
+	for _, column := range columns {
+		l.names = append(l.names, newName(column))
 	}
 	for _, name := range primaryKey {
 		at := slices.Index(columns, name)
@@ -64,59 +64,51 @@ func New(t change.Table, columns []string, types []*render.Type, primaryKey []st
 
 // Append writes the row as a JSON object. unparsed counts values that could not be read as their type and travel as text.
 func (l *Layout) Append(dst []byte, t pgoutput.Tuple) (out []byte, unparsed int) {
-	dst = append(dst, '{')
+	from := len(dst)
 	for i := range t {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, l.names[i]...)
+		dst = l.names[i].append(dst)
 		var ok bool
-		if dst, ok = l.value(dst, i, t[i]); !ok {
+		if dst, ok = l.value(dst, i, &t[i]); !ok {
 			unparsed++
 		}
 	}
-	return append(dst, '}'), unparsed
+	return object(dst, from), unparsed
 }
 
 // AppendKey writes the primary key's columns alone as a JSON object: all that is known of a row deleted under the default identity, where the
 // old tuple's other columns are null whatever they were.
 func (l *Layout) AppendKey(dst []byte, t pgoutput.Tuple) []byte {
-	dst = append(dst, '{')
-	first := true
+	from := len(dst)
 	for i := range t {
-		if !l.isKey[i] {
-			continue
+		if l.isKey[i] {
+			dst, _ = l.value(l.names[i].append(dst), i, &t[i])
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(dst, l.names[i]...)
-		dst, _ = l.value(dst, i, t[i])
 	}
-	return append(dst, '}')
+	return object(dst, from)
 }
 
 // AppendChanges writes the old values of the columns that differ.
 func (l *Layout) AppendChanges(dst []byte, before, after pgoutput.Tuple) []byte {
-	dst = append(dst, '{')
-	first := true
+	from := len(dst)
 	for i := range before {
 		same := before[i].Kind == after[i].Kind && string(before[i].Text) == string(after[i].Text)
-		if same || after[i].Kind == pgoutput.Unchanged {
-			continue
+		if !same && after[i].Kind != pgoutput.Unchanged {
+			dst, _ = l.value(l.names[i].append(dst), i, &before[i])
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(dst, l.names[i]...)
-		dst, _ = l.value(dst, i, before[i])
 	}
+	return object(dst, from)
+}
+
+// object makes a JSON object of the members that begin at from, each with a comma before it.
+func object(dst []byte, from int) []byte {
+	if len(dst) == from {
+		return append(dst, "{}"...)
+	}
+	dst[from] = '{'
 	return append(dst, '}')
 }
 
-func (l *Layout) value(dst []byte, column int, v pgoutput.Value) ([]byte, bool) {
+func (l *Layout) value(dst []byte, column int, v *pgoutput.Value) ([]byte, bool) {
 	switch v.Kind {
 	case pgoutput.Text:
 		return l.types[column].Append(dst, v.Text)

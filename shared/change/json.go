@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -124,12 +125,21 @@ func (f Form) AppendClose(dst []byte, frame *Frame, t *Transaction, ordinal uint
 	if !f.metadata {
 		return frame.AppendClose(dst, t, ordinal)
 	}
-	dst = append(dst, shortBetween...)
-	return append(Position{Ordinal: ordinal}.appendOrdinal(dst), shortAfter...)
+	const n = len(shortClose)
+	if cap(dst)-len(dst) < n {
+		dst = slices.Grow(dst, n)
+	}
+	to := (*[n]byte)(dst[len(dst):cap(dst)])
+	*to = shortClose
+	binary.BigEndian.PutUint64(to[len(shortBetween):], eightDigits(ordinal))
+	return dst[:len(dst)+n]
 }
 
 // What stands behind the record of a short message, around its ordinal.
 const shortBetween, shortAfter = `,"ordinal":"`, `"}`
+
+// shortClose is both, with room for the ordinal between them.
+var shortClose = [len(shortBetween) + ordinalLen + len(shortAfter)]byte([]byte(shortBetween + "00000000" + shortAfter))
 
 // Around is what stands around the records of a table's messages that are of one transaction, do the same and tell of no changes.
 type Around struct{ before, between, after []byte }
@@ -178,6 +188,9 @@ func AppendEnd(dst []byte) []byte { return append(dst, "]}"...) }
 // AppendString writes text as a JSON string, escaping what Postgres' to_json escapes and nothing else, so that
 // both spell a string alike.
 func AppendString(dst, text []byte) []byte {
+	if out, ok := appendPlain(dst, text); ok {
+		return out
+	}
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(text); {
@@ -199,6 +212,64 @@ func AppendString(dst, text []byte) []byte {
 	}
 	dst = append(dst, text[start:]...)
 	return append(dst, '"')
+}
+
+// appendPlain writes a string in which nothing is to be escaped while it looks for what is, eight bytes at a time; ok is false where there is some, or little room.
+func appendPlain(dst, text []byte) (out []byte, ok bool) {
+	free := dst[len(dst):cap(dst)]
+	n := len(text)
+	if n < 8 || len(free) < n+2 {
+		return dst, false
+	}
+	to, hits := free[1:n+1], uint64(0)
+	for i := 0; i < n-8; i += 8 {
+		v := load(text, i)
+		hits |= special(v)
+		binary.LittleEndian.PutUint64(to[i:], v)
+	}
+	v := load(text, n-8) // perhaps some of it once more
+	binary.LittleEndian.PutUint64(to[n-8:], v)
+	free[0], free[n+1] = '"', '"'
+	return dst[:len(dst)+n+2], hits|special(v) == 0
+}
+
+// AppendNumber writes text as it stands; ok is false, and nothing written, when it is no JSON number.
+func AppendNumber(dst, text []byte) (out []byte, ok bool) {
+	if n := len(text); n > 0 && n <= 8 && cap(dst)-len(dst) >= 8 {
+		if v := few(text); isShortNumber(v, n) {
+			binary.LittleEndian.PutUint64(dst[len(dst):cap(dst)], v)
+			return dst[:len(dst)+n], true
+		}
+	}
+	if longNumberEnd(text, 0) != len(text) {
+		return dst, false
+	}
+	return append(dst, text...), true
+}
+
+// few is up to eight bytes, one at least, the first one in the lowest bits.
+func few(text []byte) uint64 {
+	n := len(text)
+	if n >= 4 {
+		last := uint64(binary.LittleEndian.Uint32(text[n-4:])) // perhaps some of the first once more
+		return uint64(binary.LittleEndian.Uint32(text)) | last<<(8*(n-4))
+	}
+	return uint64(text[0]) | uint64(text[n/2])<<(8*(n/2)) | uint64(text[n-1])<<(8*(n-1))
+}
+
+// isShortNumber says whether these n bytes are digits, perhaps with a sign before them and a point between them.
+func isShortNumber(v uint64, n int) bool {
+	if byte(v) == '-' {
+		v, n = v>>8, n-1
+	}
+	whole, others := n, noDigit(v)&(1<<(8*n)-1)
+	if others != 0 {
+		whole = bits.TrailingZeros64(others) / 8
+		if byte(v>>(8*whole)) != '.' || others&(others-1) != 0 || whole == n-1 {
+			return false
+		}
+	}
+	return whole == 1 || whole > 1 && byte(v) != '0'
 }
 
 func appendEscape(dst []byte, c byte) []byte {

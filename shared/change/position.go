@@ -72,7 +72,7 @@ func (p Position) appendCommit(dst []byte) []byte {
 }
 
 func (p Position) appendOrdinal(dst []byte) []byte {
-	return appendHex(dst, uint64(p.Ordinal), ordinalLen)
+	return binary.BigEndian.AppendUint64(dst, eightDigits(p.Ordinal))
 }
 
 // ParsePosition reads what String writes, and nothing else.
@@ -123,6 +123,17 @@ func appendHex(dst []byte, v uint64, width int) []byte {
 		v >>= 4
 	}
 	return append(dst, digits[i:]...)
+}
+
+// eightDigits are the digits of v in upper-case hex, the first one in the highest bits.
+func eightDigits(v uint32) uint64 {
+	const each = 0x0101010101010101
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
+	letters := (x + (0x10-10)*each) >> 4 & each
+	return x + '0'*each + letters*('A'-'0'-10)
 }
 
 // parseHex is strconv.ParseUint for hex digits alone: no sign, no underscore, no prefix.
