@@ -15,6 +15,7 @@ import (
 
 	"freshet/poller/admin"
 	"freshet/poller/catalog"
+	"freshet/poller/gather"
 	"freshet/poller/guard"
 	"freshet/poller/operate"
 	"freshet/poller/render"
@@ -201,6 +202,7 @@ func (p *Poller) connect(ctx context.Context) (*pgx.Conn, error) {
 		config.RuntimeParams["application_name"] = p.config.Slot + " rows"
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec // no prepared statements: poolers in between do not mind
+	config.DialFunc = gather.Dial(config.DialFunc)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, replication.Unreachable(err)

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package gather
+
+import "net"
+
+func wrap(conn net.Conn) net.Conn { return conn }
