@@ -65,7 +65,7 @@ func (b *bench) pipe(ctx context.Context, _ int) (t Turn, err error) {
 
 // fill is freshet's turn: the clock stops when the sink's state says that all rows are there.
 func (b *bench) fill(ctx context.Context, n int) (t Turn, err error) {
-	turn, err := b.startTurn(ctx, manner{poller: map[string]string{"POLLER_SLOT": slot("backfill", n)}})
+	turn, err := b.startTurn(ctx, manner{rows: b.Rows, poller: map[string]string{"POLLER_SLOT": slot("backfill", n)}})
 	if err != nil {
 		return t, err
 	}

@@ -21,6 +21,7 @@ type manner struct {
 	poller, fn map[string]string
 	functions  int           // 0 is one
 	delay      time.Duration // each way, of a balancer before the functions; 0 is none
+	rows       int           // that come, each with a new key; where they are known, the turn is looked at only as often as it takes
 	// compare is what is done afterwards, outside of the clock; nil has the judge do it.
 	compare func(context.Context) error
 	// seen is told now and then how many keys there are.
@@ -38,6 +39,7 @@ type turn struct {
 	before   servers
 	began    time.Time
 	rows     rowClock
+	expected int64 // rows; 0 when that is not known
 	seen     func(t *turn, keys int64)
 }
 
@@ -46,7 +48,7 @@ func (b *bench) startTurn(ctx context.Context, how manner) (t *turn, err error) 
 	if err := b.keys.FlushAll(ctx).Err(); err != nil {
 		return nil, err
 	}
-	t = &turn{b: b, seen: how.seen}
+	t = &turn{b: b, expected: int64(how.rows), seen: how.seen}
 	defer func() {
 		if err != nil {
 			t.kill()
@@ -95,14 +97,12 @@ func (t *turn) startFunction(ctx context.Context, settings map[string]string) er
 
 // wait looks until done says so, and keeps an eye on the rows in Redis meanwhile.
 func (t *turn) wait(ctx context.Context, done func(context.Context) (bool, error)) (took time.Duration, err error) {
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
 	for n := 0; ; n++ {
 		over, err := done(ctx)
 		if took = time.Since(t.began); err != nil {
 			return took, err
 		}
-		if over || n%rarely == 0 || t.seen != nil || t.rows.first.IsZero() {
+		if over || n%rarely == 0 || t.seen != nil || t.rows.first.IsZero() || t.expected > 0 {
 			size, err := t.b.keys.DBSize(ctx).Result()
 			if err != nil {
 				return took, err
@@ -121,7 +121,7 @@ func (t *turn) wait(ctx context.Context, done func(context.Context) (bool, error
 		select {
 		case <-ctx.Done():
 			return took, fmt.Errorf("%w\n%s", ctx.Err(), t.logs())
-		case <-ticker.C:
+		case <-time.After(t.rows.pause(t.expected)):
 		}
 	}
 }
@@ -193,6 +193,17 @@ func (c *rowClock) see(size int64, at time.Time) {
 	if size > c.size {
 		c.size, c.last = size, at
 	}
+}
+
+// pause is how long to wait for the next look: where it is known how many rows are to come, half of the time that the rest would take at the pace so far. Looking takes
+// processor time from what is measured, which a yardstick that ends by itself does not lose; so there are few looks, and the last ones are close to each other.
+func (c *rowClock) pause(expected int64) time.Duration {
+	if expected == 0 || c.size <= ownKeys {
+		return glance
+	}
+	const least, most = time.Millisecond, 10 * glance
+	rest := float64(c.last.Sub(c.first)) * float64(expected-c.size) / float64(c.size)
+	return max(least, min(most, time.Duration(rest/2)))
 }
 
 func (c *rowClock) span() time.Duration { return c.last.Sub(c.first) }

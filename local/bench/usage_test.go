@@ -46,6 +46,31 @@ func TestRowClock_IgnoresTheStateAndWhatDoesNotGrow(t *testing.T) {
 	}
 }
 
+// Who waits for so many rows looks often before the first one and at the end, and seldom between.
+func TestRowClock_Pause(t *testing.T) {
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var c rowClock
+	pause := func(expected int64, want time.Duration) {
+		t.Helper()
+		if got := c.pause(expected); got != want {
+			t.Errorf("at %d of %d: %s, not %s", c.size, expected, got, want)
+		}
+	}
+	pause(1000, glance)
+	c.see(ownKeys, began)
+	pause(1000, glance)
+	c.see(100, began)
+	pause(1000, time.Millisecond) // nobody knows the pace yet
+	c.see(200, began.Add(20*time.Millisecond))
+	pause(0, glance)
+	pause(1000, 40*time.Millisecond)
+	pause(1_000_000, 10*glance)
+	c.see(990, began.Add(100*time.Millisecond))
+	pause(1000, time.Millisecond)
+	c.see(1005, began.Add(110*time.Millisecond))
+	pause(1000, time.Millisecond)
+}
+
 func TestSumOf_AddsOverLabels(t *testing.T) {
 	const metrics = "# HELP a_total b\na_total{x=\"1\"} 3\na_total{x=\"2\"} 1e2\na_total_more 7\nb 1\n"
 	if got := sumOf(metrics, "a_total"); got != 103 {

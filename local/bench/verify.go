@@ -31,7 +31,7 @@ func (b *bench) verify(ctx context.Context) (Result, error) {
 }
 
 func (b *bench) fillAndVerify(ctx context.Context, n int) (p Pair, err error) {
-	turn, err := b.startTurn(ctx, manner{poller: map[string]string{"POLLER_SLOT": slot("verify", n)}})
+	turn, err := b.startTurn(ctx, manner{rows: b.Rows, poller: map[string]string{"POLLER_SLOT": slot("verify", n)}})
 	if err != nil {
 		return p, err
 	}
