@@ -49,7 +49,9 @@ func (k *byKey) next(ctx context.Context, r *Runner, want size) (page *Page, las
 	if page.Len() > 0 {
 		k.after = page.last
 	}
+	was := k.limit
 	k.limit = nextLimit(k.limit, page, want.bytes, want.rows)
+	r.Pages.expect(page, float64(k.limit)/float64(was))
 	return page, last, nil
 }
 

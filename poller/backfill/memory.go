@@ -17,20 +17,26 @@ type Deal struct {
 
 // memory is what the rows of a page are in. Pages are large and many, so it is used again.
 type memory struct {
-	records []byte // where rows are not dealt
-	lots    []lane.Lot
-	keys    []byte
-	scratch []byte // for a key
-	ends    []end
-	rows    []Row
-	size    int // of the records
-	deal    Deal
-	room    int // that the first message of a lot needs
-	usual   sizes
+	records  []byte // where rows are not dealt
+	lots     []lane.Lot
+	keys     []byte
+	scratch  []byte // for a key
+	ends     []end
+	rows     []Row
+	size     int // of the records
+	deal     Deal
+	room     int // that the first message of a lot needs
+	expected sizes
 }
 
 // sizes are those of a page's parts.
 type sizes struct{ records, lot, keys, rows int }
+
+// times is how large they are in a page that is so many times as large.
+func (s sizes) times(factor float64) sizes {
+	scaled := func(n int) int { return int(float64(n) * factor) }
+	return sizes{records: scaled(s.records), lot: scaled(s.lot), keys: scaled(s.keys), rows: scaled(s.rows)}
+}
 
 // end is where a row is in the buffers.
 type end struct {
@@ -39,20 +45,26 @@ type end struct {
 	lane          uint64
 }
 
-// more is how much room is made above what is usual: a sixteenth.
-func more(usual int) int { return usual + usual/16 }
+// more is how much room is made above what is expected: a sixteenth.
+func more(expected int) int { return expected + expected/16 }
 
 func (m *memory) begin(l *row.Layout, deal Deal) {
 	m.deal, m.room = deal, l.Frame.Room()
 	if deal.Lanes > 0 && deal.Lanes != len(m.lots) {
 		m.lots = make([]lane.Lot, deal.Lanes)
 	}
-	if cap(m.ends) == 0 {
-		m.ends, m.keys = make([]end, 0, more(m.usual.rows)), make([]byte, 0, more(m.usual.keys))
+	m.ends, m.keys = roomFor(m.ends, m.expected.rows), roomFor(m.keys, m.expected.keys)
+	if deal.Lanes == 0 {
+		m.records = roomFor(m.records, max(firstBytes, m.expected.records))
 	}
-	if deal.Lanes == 0 && cap(m.records) == 0 {
-		m.records = make([]byte, 0, max(firstBytes, more(m.usual.records)))
+}
+
+// roomFor is the same memory unless that is far too small, as it would then be copied again and again while it grows.
+func roomFor[T any](empty []T, expected int) []T {
+	if cap(empty) >= expected-expected/8 {
+		return empty
 	}
+	return make([]T, 0, more(expected))
 }
 
 const firstBytes = 1 << 12
@@ -63,7 +75,7 @@ func (m *memory) open(k row.Key) []byte {
 	b := m.records
 	if m.deal.Lanes > 0 {
 		e.lot = m.deal.Of(k.Lane)
-		b = m.lots[e.lot].Begin(m.deal.Body, m.room, max(firstBytes, more(m.usual.lot)), more(m.usual.rows)/m.deal.Lanes)
+		b = m.lots[e.lot].Begin(m.deal.Body, m.room, max(firstBytes, more(m.expected.lot)), more(m.expected.rows)/m.deal.Lanes)
 	}
 	e.from = len(b)
 	m.ends = append(m.ends, e)
@@ -116,16 +128,22 @@ func (m *memory) held() (n int) {
 	return n + cap(m.records)
 }
 
-// reset forgets the rows, and tells how much they were.
-func (m *memory) reset() sizes {
-	was := sizes{records: m.size, keys: len(m.keys), rows: len(m.ends)}
+// sizes are those of the rows in it.
+func (m *memory) sizes() sizes {
+	s := sizes{records: m.size, keys: len(m.keys), rows: len(m.ends)}
 	for i := range m.lots {
-		was.lot = max(was.lot, m.lots[i].Bytes())
+		s.lot = max(s.lot, m.lots[i].Bytes())
+	}
+	return s
+}
+
+// reset forgets the rows.
+func (m *memory) reset() {
+	for i := range m.lots {
 		m.lots[i].Reset()
 	}
 	clear(m.rows)
 	m.records, m.keys, m.ends, m.rows, m.size = m.records[:0], m.keys[:0], m.ends[:0], m.rows[:0], 0
-	return was
 }
 
 // NewPage is an empty page of this layout.

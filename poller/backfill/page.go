@@ -318,10 +318,10 @@ const Prefix = "freshet"
 
 // Pages are the pages on their way to their marks. Safe for concurrent use.
 type Pages struct {
-	mu    sync.Mutex
-	pages []*Page // in the order of their snapshots
-	free  []*memory
-	usual sizes // of the page that was recycled last
+	mu       sync.Mutex
+	pages    []*Page // in the order of their snapshots
+	free     []*memory
+	expected sizes // of the next page
 }
 
 // What is kept to be used again, and how large at the most: a page of huge rows must not keep its room for ever.
@@ -333,12 +333,20 @@ const (
 func (p *Pages) memory() *memory {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	m := new(memory)
 	if n := len(p.free); n > 0 {
-		m := p.free[n-1]
-		p.free = p.free[:n-1]
-		return m
+		m, p.free = p.free[n-1], p.free[:n-1]
 	}
-	return &memory{usual: p.usual}
+	m.expected = p.expected
+	return m
+}
+
+// expect says that the next page is like this one, and so many times as large.
+func (p *Pages) expect(like *Page, factor float64) {
+	s := like.memory.sizes().times(factor)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = s
 }
 
 // recycle takes back the memory of a page's rows, which nobody may look at any more.
@@ -350,7 +358,7 @@ func (p *Pages) recycle(page *Page) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.usual = m.reset()
+	m.reset()
 	if len(p.free) < mostFree {
 		p.free = append(p.free, m)
 	}

@@ -100,7 +100,9 @@ func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, l
 		r.Pages.recycle(page)
 		return nil, false, nil
 	}
+	was := p.span.step
 	p.span.read(page.Len(), page.bytes(), want)
+	r.Pages.expect(page, float64(p.span.step)/float64(was))
 	last = end >= place(p.file.blocks)*inBlock
 	if page.Len() == 0 && !last {
 		r.Pages.recycle(page)

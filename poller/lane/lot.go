@@ -31,7 +31,7 @@ func (l *Lot) Begin(body func(size int) []byte, room, bytes, rows int) []byte {
 	if cap(l.body) < room+bytes-bytes/8 {
 		l.body = body(room + bytes)
 	}
-	if cap(l.rows) == 0 {
+	if cap(l.rows) < rows-rows/8 {
 		l.rows = make([]lotRow, 0, rows)
 	}
 	l.room = room

@@ -176,3 +176,34 @@ func TestBody_IsUsedAgain(t *testing.T) {
 		t.Error("memory is used twice")
 	}
 }
+
+// The small pages at the beginning of a backfill do not leave memory behind that is of no use to the large ones.
+func TestBody_LargerMemoryIsKeptRatherThanSmaller(t *testing.T) {
+	frame := change.NewFrame(change.Table{Schema: "public", Name: "a"}, []string{"id"})
+	s := lane.NewSet(lane.Limits{Lanes: 1, BatchMessages: 100, BatchBytes: 1 << 16, BufferBytes: 1 << 20}, func(int, uint64) {})
+	s.Short = true
+	var tx change.Transaction
+	tx.Begin(1, 1, time.Unix(0, 0))
+	used := func(sizes ...int) {
+		var chunks []*lane.Chunk
+		for _, size := range sizes {
+			lot := lotOf(s, frame, 0)
+			b := lot.Begin(func(int) []byte { return make([]byte, 0, size) }, frame.Room(), size-frame.Room(), 1)
+			lot.End(append(b, `{"id":1}`...), len(b), 0)
+			s.Queue(0).Hand(0, lot, change.Read, frame, &tx)
+			s.Flush()
+			chunks = append(chunks, s.Queue(0).Take())
+		}
+		for _, c := range chunks {
+			s.Release(c)
+		}
+	}
+	const small, large = 2_000, 20_000
+	used(small, small, small)
+	used(large, large, small)
+	for range 2 {
+		if body := s.Body(large / 2); cap(body) != large {
+			t.Errorf("memory for %d bytes has %d, not the %d that were there", large/2, cap(body), large)
+		}
+	}
+}

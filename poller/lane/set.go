@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -116,9 +117,7 @@ func (s *Set) Release(c *Chunk) {
 	if len(s.free) < 2*len(s.lanes) {
 		s.free = append(s.free, c)
 	}
-	if cap(body) > 0 && cap(body) <= 2*s.limits.BatchBytes && len(s.bodies) < bodiesPerLane*len(s.lanes) {
-		s.bodies = append(s.bodies, body)
-	}
+	s.keepBody(body)
 	s.used.Add(-int64(bytes))
 	s.changed.Broadcast()
 	s.mu.Unlock()
@@ -127,8 +126,29 @@ func (s *Set) Release(c *Chunk) {
 // bodiesPerLane is how much memory is kept for messages to come: two pages of lots.
 const bodiesPerLane = 2
 
+// keepBody keeps memory that messages were in, rather than less that is kept already. Called with the lock.
+func (s *Set) keepBody(body []byte) {
+	switch {
+	case cap(body) == 0 || cap(body) > 2*s.limits.BatchBytes:
+		return
+	case len(s.bodies) < bodiesPerLane*len(s.lanes):
+		s.bodies = append(s.bodies, body)
+		return
+	}
+	least := 0
+	for i := range s.bodies {
+		if cap(s.bodies[i]) < cap(s.bodies[least]) {
+			least = i
+		}
+	}
+	if cap(s.bodies[least]) < cap(body) {
+		s.bodies[least] = body
+	}
+}
+
 // Body is empty memory for at least so many bytes, which was used before if there is such.
 func (s *Set) Body(size int) []byte {
+	size = rounded(size)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.bodies) - 1; i >= 0; i-- {
@@ -137,6 +157,12 @@ func (s *Set) Body(size int) []byte {
 		}
 	}
 	return make([]byte, 0, size)
+}
+
+// rounded is one of the eight sizes between two powers of two, so that memory for one page does for the next as well, which is hardly ever of the same size.
+func rounded(size int) int {
+	step := 1 << max(0, bits.Len(uint(size))-4)
+	return (size + step - 1) &^ (step - 1)
 }
 
 // takeBody takes one of those that are kept. Called with the lock.
