@@ -26,12 +26,14 @@ func page(rows int) []byte {
 	frame := change.NewFrame(change.Table{Schema: "public", Name: "items"}, []string{"id"})
 	var tx change.Transaction
 	tx.Begin(771, 0x16B374D848, at)
+	var like change.Like
 	for i := range rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
 		n := 123456 + 8*i // those of one lane
-		body = change.AppendOpen(body, change.Read)
+		form := like.Next(change.Read, frame, &tx)
+		body = form.AppendOpen(body, change.Read)
 		body = fmt.Appendf(body, `{"id":%d,"sku":"SKU-%010d","name":"Product number %d","price":%.2f,"stock":%d,"active":%v,"weight":%v,"created_at":%q,"note":`,
 			n, n, n, float64(n%100000)/100, n%1000, n%7 != 0, float64(n)*0.25, at.Add(time.Duration(n)*time.Second).Format("2006-01-02T15:04:05+00:00"))
 		if n%10 > 0 {
@@ -39,15 +41,14 @@ func page(rows int) []byte {
 		} else {
 			body = append(body, "null}"...)
 		}
-		body = append(change.AppendChanges(body), "null"...)
-		body = frame.AppendClose(body, &tx, uint32(i))
+		body = form.AppendClose(form.NoChanges(body), frame, &tx, uint32(i))
 	}
 	return change.AppendEnd(body)
 }
 
 // BenchmarkServer_Page is a whole request of a backfill, and of a quiet stream, without the store.
 func BenchmarkServer_Page(b *testing.B) {
-	for _, rows := range []int{600, 1} {
+	for _, rows := range []int{2000, 1} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
 			server := functions.NewServer(handler(b, nowhere{}), settings(""), slog.New(slog.DiscardHandler))
 			text := page(rows)

@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"fmt"
+	"unsafe"
 
 	"freshet/functions/effect"
 	"freshet/shared/change"
@@ -15,6 +16,7 @@ type Renderer struct {
 	Transform func(m *change.Message) (value string, keep bool, err error)
 
 	table *tableRules // of the message before; most have the same
+	last  origin      // where its metadata are
 	view  view
 	key   []byte
 	old   []byte
@@ -58,13 +60,29 @@ func (r *Renderer) Render(m *change.Message, out *effect.Batch) (kept bool, err 
 
 // begin makes r ready for the rules of m.
 func (r *Renderer) begin(m *change.Message) (err error) {
-	if r.table == nil || !r.table.serves(&m.Metadata) {
-		if r.table, err = r.Rules.tableRules(&m.Metadata); err != nil {
-			return err
+	if from := originOf(&m.Metadata); from != r.last || from.primary == nil {
+		if r.table == nil || !r.table.serves(&m.Metadata) {
+			if r.table, err = r.Rules.tableRules(&m.Metadata); err != nil {
+				return err
+			}
 		}
+		r.last = from
 	}
 	r.view.m = m
 	return nil
+}
+
+// origin is where the metadata of a message are in memory. The list of the primary key's columns is made anew for each batch, and it is held here, so that no
+// other can take its place; messages that share it are of one batch, and what is at one place of a batch says one thing. Its bytes are not held.
+type origin struct {
+	primary       *string
+	columns       int
+	schema, table uintptr
+}
+
+func originOf(m *change.Metadata) origin {
+	place := func(text string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(text))) }
+	return origin{unsafe.SliceData(m.PrimaryKey), len(m.PrimaryKey), place(m.Schema), place(m.Table)}
 }
 
 // end lets go of the message: a Renderer outlives the request that it came with.

@@ -445,6 +445,31 @@ func TestRenderer_FollowsChangingTables(t *testing.T) {
 	}
 }
 
+// A renderer outlives a batch, and so does the memory that the batch was in: what is at the same place then is of other tables.
+func TestRenderer_FollowsBatchesInTheSameMemory(t *testing.T) {
+	r := &rules.Renderer{Rules: compile(t, defaults())}
+	var body []byte
+	var batch change.Batch
+	for range 3 {
+		for _, as := range []struct{ schema, table, key, want string }{
+			{"public", "aaa", "id", "sequin:aaa:1"}, {"public", "bbb", "id", "sequin:bbb:1"}, {"public", "bbb", "no", "sequin:bbb:2"}, {"others", "bbb", "no", "sequin:bbb:2"},
+			{"public", "bb", "id", "sequin:bb:1"},
+		} {
+			message := fmt.Sprintf(`{"action":"read","record":{"id":1,"no":2},"metadata":{"primary_key":[%q],"table_schema":%q,"table_name":%q}}`, as.key, as.schema, as.table)
+			body = fmt.Appendf(body[:0], `{"messages":[%s,%s]}`, message, message)
+			if err := change.ParseBatchInto(&batch, body); err != nil {
+				t.Fatal(err)
+			}
+			for i := range batch.Messages {
+				var b effect.Batch
+				if _, err := r.Render(&batch.Messages[i], &b); err != nil || len(b.Writes) != 1 || b.Writes[0].Key != as.want {
+					t.Errorf("%+v: got %+v, %v", as, b.Writes, err)
+				}
+			}
+		}
+	}
+}
+
 // A key that was come upon while the message was read makes the same of it as one that is looked for.
 func TestRender_KeysComeUponAreThoseFound(t *testing.T) {
 	met := 0
