@@ -102,7 +102,7 @@ func milliseconds(found gjson.Result) (int64, string) {
 	switch {
 	case d.sign() <= 0 || d.exponent <= 0:
 		return 0, "is not a millisecond or more"
-	case d.compare(parseDecimal(strconv.Itoa(longestExpiry))) > 0:
+	case d.compare(parseDecimal(strconv.FormatInt(longestExpiry, 10))) > 0:
 		return 0, "is longer than a hundred years"
 	}
 	digits := d.digits

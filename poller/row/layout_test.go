@@ -200,3 +200,28 @@ func TestNew_RefusesATableWithoutItsKey(t *testing.T) {
 		}
 	}
 }
+
+// What is written does not depend on how much room there is, nor on how long a column's name is.
+func TestLayout_AnyRoom(t *testing.T) {
+	names := []string{"id", strings.Repeat("a", 27), strings.Repeat("b", 28), strings.Repeat("c", 29), strings.Repeat("d", 60), `q"`}
+	types := make([]*render.Type, len(names))
+	tuple := make(pgoutput.Tuple, len(names))
+	want := "{"
+	for i, name := range names {
+		types[i], tuple[i] = render.Builtin(textOID), text(strings.Repeat("v", 5*i))
+		want += fmt.Sprintf("%q:%q,", name, tuple[i].Text)
+	}
+	want = want[:len(want)-1] + "}"
+	l, err := row.New(change.Table{Schema: "public", Name: "t"}, names, types, []string{"id"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for room := range len(want) + 40 {
+		if got, _ := l.Append(make([]byte, 0, room), tuple); string(got) != want {
+			t.Fatalf("with room for %d bytes: got %s, want %s", room, got, want)
+		}
+		if got := l.AppendKey(make([]byte, 0, room), tuple); string(got) != `{"id":""}` {
+			t.Fatalf("with room for %d bytes: got %s", room, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,6 +189,12 @@ func TestShortMessages(t *testing.T) {
 	}
 }
 
+// roomy is text with room for so many bytes behind it, which are not clean.
+func roomy(text string, room int) []byte {
+	b := append([]byte(text), bytes.Repeat([]byte{'"'}, room)...)
+	return b[: len(text) : len(text)+room]
+}
+
 func TestAppendString_EscapesAsPostgresDoes(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       `""`,
@@ -198,8 +205,10 @@ func TestAppendString_EscapesAsPostgresDoes(t *testing.T) {
 		"quote at the end\"":     `"quote at the end\""`,
 		"\nbetween\nthe\nlines ": `"\nbetween\nthe\nlines "`,
 	} {
-		if got := change.AppendString([]byte("x"), []byte(text)); string(got) != "x"+want {
-			t.Errorf("%q: got %s, want %s", text, got, want)
+		for _, room := range []int{0, len(text) + 1, len(text) + 2, 100} {
+			if got := change.AppendString(roomy("x", room), []byte(text)); string(got) != "x"+want {
+				t.Errorf("%q, with room for %d bytes: got %s, want %s", text, room, got, want)
+			}
 		}
 	}
 }
@@ -218,11 +227,49 @@ func TestAppendString_SpellsAByteTheSameAnywhere(t *testing.T) {
 				for _, b := range text {
 					want += alone(b)
 				}
-				if got := string(change.AppendString(nil, text)); got != want+`"` {
-					t.Fatalf("%q: got %s, want %s", text, got, want)
+				for _, room := range []int{0, 200} {
+					if got := string(change.AppendString(roomy("", room), text)); got != want+`"` {
+						t.Fatalf("%q, with room for %d bytes: got %s, want %s", text, room, got, want)
+					}
 				}
 			}
 		}
+	}
+}
+
+// What is a number is so by package json's word; it is written as it stands, and nothing else is.
+func TestAppendNumber(t *testing.T) {
+	numbers := 0
+	check := func(text string) {
+		want := text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && text[len(text)-1] > ' ' && json.Valid([]byte(text))
+		if want {
+			numbers++
+		}
+		for _, room := range []int{0, 7, 8, 40} {
+			got, ok := change.AppendNumber(roomy("x", room), []byte(text))
+			if ok != want || ok && string(got) != "x"+text || !ok && string(got) != "x" {
+				t.Errorf("%q, with room for %d bytes: got %q, %v", text, room, got, ok)
+			}
+		}
+	}
+	const letters = "-09.e+ \x8a"
+	var all func(text string, more int)
+	all = func(text string, more int) {
+		check(text)
+		for i := 0; more > 0 && i < len(letters); i++ {
+			all(text+letters[i:i+1], more-1)
+		}
+	}
+	all("", 5)
+	for _, odd := range []string{"", "-", ".", "0", "e", "+", " ", "/", ":", "\x00", "\xff", "5"} {
+		for digits := range 22 {
+			for at := range digits + 1 {
+				check(strings.Repeat("7", at) + odd + strings.Repeat("3", digits-at))
+			}
+		}
+	}
+	if numbers < 1000 {
+		t.Errorf("only %d numbers", numbers)
 	}
 }
 
