@@ -114,7 +114,7 @@ func (a *auditing) someRows(ctx context.Context, r *Runner) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.page(ctx, r, s.query(after, a.rows), r.Limits.BackfillPageBytes, Deal{})
+	page, err := s.page(ctx, r, s.query(after, a.rows), r.Limits.BackfillPageBytes, Deal{}, sizes{})
 	if errors.Is(err, errLocked) {
 		return nil
 	}

@@ -118,7 +118,7 @@ func byKeys(ctx context.Context, r *Runner, l *row.Layout, looks []look) (page *
 		keys = append(keys, q.key...)
 	}
 	s := source{layout: l}
-	page, err = s.page(ctx, r, s.queryKeys(len(looks), keys), math.MaxInt, Deal{})
+	page, err = s.page(ctx, r, s.queryKeys(len(looks), keys), math.MaxInt, Deal{}, sizes{})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -25,8 +25,9 @@ type size struct {
 // byKey reads rows in the order of the primary key, through its index.
 type byKey struct {
 	source
-	after []string // the primary key of the last row; empty to begin with
-	limit int      // rows of the next page
+	after    []string // the primary key of the last row; empty to begin with
+	limit    int      // rows of the next page
+	expected sizes    // of it
 }
 
 // The number of rows in a page grows from firstLimit until the page has the size that is aimed at.
@@ -42,7 +43,7 @@ func newByKey(s source, after []string) *byKey {
 
 // next asks for so many rows; the last page has fewer.
 func (k *byKey) next(ctx context.Context, r *Runner, want size) (page *Page, last bool, err error) {
-	if page, err = k.page(ctx, r, k.query(k.after, k.limit), 2*want.bytes, want.deal); err != nil {
+	if page, err = k.page(ctx, r, k.query(k.after, k.limit), 2*want.bytes, want.deal, k.expected); err != nil {
 		return nil, false, err
 	}
 	last = page.Len() < k.limit && !page.partial
@@ -51,7 +52,7 @@ func (k *byKey) next(ctx context.Context, r *Runner, want size) (page *Page, las
 	}
 	was := k.limit
 	k.limit = nextLimit(k.limit, page, want.bytes, want.rows)
-	r.Pages.expect(page, float64(k.limit)/float64(was))
+	k.expected = page.memory.sizes().times(float64(k.limit) / float64(was))
 	return page, last, nil
 }
 

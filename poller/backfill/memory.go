@@ -48,8 +48,8 @@ type end struct {
 // more is how much room is made above what is expected: a sixteenth.
 func more(expected int) int { return expected + expected/16 }
 
-func (m *memory) begin(l *row.Layout, deal Deal) {
-	m.deal, m.room = deal, l.Frame.Room()
+func (m *memory) begin(l *row.Layout, deal Deal, expected sizes) {
+	m.deal, m.room, m.expected = deal, l.Frame.Room(), expected
 	if deal.Lanes > 0 && deal.Lanes != len(m.lots) {
 		m.lots = make([]lane.Lot, deal.Lanes)
 	}
@@ -147,12 +147,12 @@ func (m *memory) reset() {
 }
 
 // NewPage is an empty page of this layout.
-func NewPage(l *row.Layout, deal Deal) *Page { return (&Pages{}).page(l, deal) }
+func NewPage(l *row.Layout, deal Deal) *Page { return (&Pages{}).page(l, deal, sizes{}) }
 
 // page is an empty page in memory that was used before, if there is some.
-func (p *Pages) page(l *row.Layout, deal Deal) *Page {
+func (p *Pages) page(l *row.Layout, deal Deal, expected sizes) *Page {
 	m := p.memory()
-	m.begin(l, deal)
+	m.begin(l, deal, expected)
 	page := &Page{Layout: l, memory: m}
 	if deal.Lanes > 0 {
 		page.Lots = m.lots

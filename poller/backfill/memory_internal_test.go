@@ -11,7 +11,7 @@ import (
 )
 
 // A page that is as large as was expected finds all of its memory at its beginning: what grows is copied again and again.
-func TestPages_Expect(t *testing.T) {
+func TestPage_AsLargeAsExpected(t *testing.T) {
 	layout, err := row.New(change.Table{Schema: "public", Name: "t"}, []string{"id", "note"}, []*render.Type{render.Builtin(20), render.Builtin(25)}, []string{"id"}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -32,13 +32,13 @@ func TestPages_Expect(t *testing.T) {
 		}
 	}
 	var pages Pages
-	small := pages.page(layout, deal)
+	small := pages.page(layout, deal, sizes{})
 	fill(small, 1000)
-	pages.expect(small, 8)
+	expected := small.memory.sizes().times(8)
 	pages.recycle(small)
 	for _, in := range []string{"memory that was a small page's", "new memory"} {
 		given, pieces = 0, 0
-		p := pages.page(layout, deal)
+		p := pages.page(layout, deal, expected)
 		m := p.memory
 		before := cap(m.ends) + cap(m.keys)
 		fill(p, 8000)
@@ -48,6 +48,5 @@ func TestPages_Expect(t *testing.T) {
 		if given > 2*p.bytes() {
 			t.Errorf("in %s: %d bytes for %d", in, given, p.bytes())
 		}
-		pages.expect(p, 1)
 	}
 }

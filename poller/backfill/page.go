@@ -160,13 +160,13 @@ func columnList(names []string) string {
 }
 
 // page runs a page's statement and renders its rows, until they have most bytes: rows can be far larger than those before
-// them. deal is the zero one unless the page is to be made of lots.
-func (s source) page(ctx context.Context, r *Runner, ask statement, most int, deal Deal) (*Page, error) {
+// them. deal is the zero one unless the page is to be made of lots; expected is as much as is known of its size.
+func (s source) page(ctx context.Context, r *Runner, ask statement, most int, deal Deal, expected sizes) (*Page, error) {
 	from, err := s.read(ctx, r.Conn, ask)
 	if err != nil {
 		return nil, err
 	}
-	p := r.Pages.page(s.layout, deal)
+	p := r.Pages.page(s.layout, deal, expected)
 	p.Snapshot = from.snapshot
 	tuple := make(pgoutput.Tuple, len(s.layout.Columns))
 	for from.rows.NextRow() {
@@ -318,10 +318,9 @@ const Prefix = "freshet"
 
 // Pages are the pages on their way to their marks. Safe for concurrent use.
 type Pages struct {
-	mu       sync.Mutex
-	pages    []*Page // in the order of their snapshots
-	free     []*memory
-	expected sizes // of the next page
+	mu    sync.Mutex
+	pages []*Page // in the order of their snapshots
+	free  []*memory
 }
 
 // What is kept to be used again, and how large at the most: a page of huge rows must not keep its room for ever.
@@ -333,20 +332,12 @@ const (
 func (p *Pages) memory() *memory {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := new(memory)
 	if n := len(p.free); n > 0 {
-		m, p.free = p.free[n-1], p.free[:n-1]
+		m := p.free[n-1]
+		p.free = p.free[:n-1]
+		return m
 	}
-	m.expected = p.expected
-	return m
-}
-
-// expect says that the next page is like this one, and so many times as large.
-func (p *Pages) expect(like *Page, factor float64) {
-	s := like.memory.sizes().times(factor)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.expected = s
+	return new(memory)
 }
 
 // recycle takes back the memory of a page's rows, which nobody may look at any more.

@@ -20,8 +20,9 @@ import (
 // https://www.postgresql.org/docs/current/ddl-system-columns.html#DDL-SYSTEM-COLUMNS-CTID
 type byPlace struct {
 	source
-	file tableFile
-	span span
+	file     tableFile
+	span     span
+	expected sizes // of the next page
 }
 
 // tableFile is where a table's rows are. https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-DBLOCATION
@@ -88,7 +89,7 @@ var errMoved = errors.New("the table was written anew")
 func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, last bool, err error) {
 	end := p.span.end()
 	sql := "SELECT " + p.from() + p.where(fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.span.at, end))
-	page, err = p.page(ctx, r, statement{sql: sql, file: true}, 2*want.bytes, want.deal)
+	page, err = p.page(ctx, r, statement{sql: sql, file: true}, 2*want.bytes, want.deal, p.expected)
 	switch {
 	case err != nil:
 		return nil, false, err
@@ -102,7 +103,7 @@ func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, l
 	}
 	was := p.span.step
 	p.span.read(page.Len(), page.bytes(), want)
-	r.Pages.expect(page, float64(p.span.step)/float64(was))
+	p.expected = page.memory.sizes().times(float64(p.span.step) / float64(was))
 	last = end >= place(p.file.blocks)*inBlock
 	if page.Len() == 0 && !last {
 		r.Pages.recycle(page)

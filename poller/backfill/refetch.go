@@ -142,7 +142,7 @@ func (r *Runner) fetch(ctx context.Context, asked []Request) error {
 	for _, q := range asked {
 		keys = append(keys, q.Key...)
 	}
-	page, err := s.page(ctx, r, s.queryKeys(len(asked), keys), math.MaxInt, Deal{})
+	page, err := s.page(ctx, r, s.queryKeys(len(asked), keys), math.MaxInt, Deal{}, sizes{})
 	if errors.Is(err, errLocked) {
 		r.setAside(asked)
 		return nil

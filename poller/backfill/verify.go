@@ -140,8 +140,9 @@ type verifying struct {
 	source    source
 	cursor    []string
 	limit     int
-	last      bool // the table's last page was read
-	seen      seen // the keys of rows that were compared, where remembers says so
+	expected  sizes // of the next page
+	last      bool  // the table's last page was read
+	seen      seen  // the keys of rows that were compared, where remembers says so
 	remembers bool
 	scan      *scan
 	later     *exchange.ScanResponse
@@ -179,7 +180,7 @@ func (r *Runner) Verify(v *Verification) {
 
 // begin prepares for the next table.
 func (w *verifying) begin() {
-	w.source, w.cursor, w.limit, w.last = source{}, nil, firstLimit, false
+	w.source, w.cursor, w.limit, w.expected, w.last = source{}, nil, firstLimit, sizes{}, false
 	if w.at < len(w.order) {
 		w.cursor = w.tables[w.order[w.at]].cursor
 	}
@@ -279,7 +280,7 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 	}
 	const share = 2 // of a page that is written: rows that are compared are kept until that is done
 	aim := max(int(float64(r.Limits.BackfillPageBytes/share)*w.Sample), 1<<14)
-	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), 2*aim, Deal{})
+	page, err := w.source.page(ctx, r, w.source.query(w.cursor, w.limit), 2*aim, Deal{}, w.expected)
 	if errors.Is(err, errLocked) {
 		return nil
 	}
@@ -290,7 +291,9 @@ func (w *verifying) rows(ctx context.Context, r *Runner) error {
 	if len(page.Rows) > 0 {
 		w.cursor = page.last
 	}
+	was := w.limit
 	w.limit = nextLimit(w.limit, page, aim, r.pageRows()/share)
+	w.expected = page.memory.sizes().times(float64(w.limit) / float64(was))
 	return w.compare(ctx, r, t, page, w.cursor, 0)
 }
 
