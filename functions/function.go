@@ -24,7 +24,8 @@ type Function struct {
 
 // Transform makes the value of a row in code, in place of FN_VALUE; keys, filters, expiries and all the rest stay as they are set. It is asked
 // for rows that are to have a key, never for deletes. keep is false for a row that is to have none: its key is removed. An error holds the whole
-// batch, which comes again. m points into the request, so nothing of it may be kept but the value; it is called by many goroutines.
+// batch, which comes again; it may be asked twice of a message whose batch has others that cannot be read or settled. m points into the request, so
+// nothing of it may be kept but the value; it is called by many goroutines.
 type Transform func(ctx context.Context, m change.Message) (value string, keep bool, err error)
 
 // during is the transform for one request.

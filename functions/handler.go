@@ -70,23 +70,17 @@ type work struct {
 // Apply settles the batch: after a nil error every message is written, deleted, filtered or kept as a dead letter. broken are the messages
 // of the batch that cannot be read.
 func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken ...change.Broken) (exchange.Receipt, error) {
-	w := h.works.Get().(*work)
-	defer func() {
-		w.Batch.Reset()
-		w.Transform = nil
-		h.works.Put(w)
-	}()
+	w := h.begin(ctx)
+	defer h.end(w)
 	if !how.Unfenced && b.Fence != nil {
 		if err := checkFence(b.Fence); err != nil {
 			return exchange.Receipt{}, err
 		}
 		w.Fence = b.Fence
 	}
-	w.Transform = h.transform.during(ctx)
 	if b.Fence != nil {
 		w.Sink = b.Fence.Sink
 	}
-	w.Limits = h.Poison.limits()
 	// Without a fence a person waits for the answer, who is better told than a stream.
 	parks := h.Poison.OnPoison == park && (w.Fence != nil || how.DryRun)
 	if len(broken) > 0 && !parks {
@@ -96,36 +90,74 @@ func (h *Handler) Apply(ctx context.Context, b change.Batch, how Manner, broken 
 	if how.DryRun {
 		return h.preview(ctx, w, b.Messages, parks, how.Against)
 	}
-	receipt, err := w.render(b.Messages, parks)
-	if err != nil {
+	var receipt exchange.Receipt
+	if err := w.render(&receipt, 0, b.Messages, parks); err != nil {
 		return exchange.Receipt{}, err
 	}
-	receipt.Rules = h.rules.Hash()
+	return h.settle(ctx, w, receipt, len(b.Messages)+len(broken))
+}
+
+// applyText is Apply for a body that was not read yet: its messages are rendered while it is read, without a list of them. ok is false where that
+// cannot be done, be it for the body or for what it says; then nothing has been done.
+func (h *Handler) applyText(ctx context.Context, b *change.Batch, body []byte) (r exchange.Receipt, ok bool, err error) {
+	w := h.begin(ctx)
+	defer h.end(w)
+	n, parks := 0, h.Poison.OnPoison == park
+	render := func(messages []change.Message) bool {
+		err := w.render(&r, n, messages, parks)
+		n += len(messages)
+		return err == nil
+	}
+	if change.ParseBatchInPieces(b, body, render) != nil || b.Fence == nil || checkFence(b.Fence) != nil || !render(b.Messages) {
+		return exchange.Receipt{}, false, nil
+	}
+	w.Fence, w.Sink = b.Fence, b.Fence.Sink
+	r, err = h.settle(ctx, w, r, n)
+	return r, true, err
+}
+
+// begin is work for a request; end must follow.
+func (h *Handler) begin(ctx context.Context) *work {
+	w := h.works.Get().(*work)
+	w.Transform = h.transform.during(ctx)
+	w.Limits = h.Poison.limits()
+	return w
+}
+
+func (h *Handler) end(w *work) {
+	w.Batch.Reset()
+	w.Transform = nil
+	h.works.Put(w)
+}
+
+// settle has the store do what was gathered of so many messages.
+func (h *Handler) settle(ctx context.Context, w *work, r exchange.Receipt, messages int) (exchange.Receipt, error) {
+	w.count(&r)
+	r.Rules = h.rules.Hash()
 	duplicate, err := h.store.Apply(ctx, &w.Batch)
 	if err != nil {
 		return exchange.Receipt{}, err
 	}
 	if duplicate {
-		return exchange.Receipt{Duplicate: len(b.Messages) + len(broken), Rules: receipt.Rules}, nil
+		return exchange.Receipt{Duplicate: messages, Rules: r.Rules}, nil
 	}
-	return receipt, nil
+	return r, nil
 }
 
-// render gathers the effects of all messages and counts what becomes of them.
-func (w *work) render(messages []change.Message, parks bool) (r exchange.Receipt, err error) {
+// render gathers the effects of messages, from being the number of the first one in the batch, and counts those that have none.
+func (w *work) render(r *exchange.Receipt, from int, messages []change.Message, parks bool) error {
 	for i := range messages {
-		kept, err := w.one(i, &messages[i])
+		kept, err := w.one(from+i, &messages[i])
 		switch {
 		case err != nil && parks && w.park(&messages[i], err):
 		case err != nil:
 			// A message that no attempt can settle holds its lane.
-			return r, explain(err, i)
+			return explain(err, from+i)
 		case !kept:
 			r.Filtered++
 		}
 	}
-	w.count(&r)
-	return r, nil
+	return nil
 }
 
 // count adds what becomes of the keys.

@@ -39,7 +39,7 @@ func NewMetrics() *Metrics {
 		}, []string{"result"}),
 		swept:   prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_fn_swept_total", Help: "Keys removed that no row can have."}),
 		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "freshet_fn_batch_bytes_total", Help: "Bytes of the bodies of batches."}),
-		apply:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_fn_apply_seconds", Help: "Time from a parsed batch to its outcome, mostly that of Redis.", Buckets: seconds}),
+		apply:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freshet_fn_apply_seconds", Help: "Time from the body of a batch to its outcome, mostly that of Redis.", Buckets: seconds}),
 		request: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "freshet_fn_request_seconds", Help: "Time of a whole request, reading the body included.", Buckets: seconds}, []string{"route"}),
 	}
 	m.registry.MustRegister(m.batches, m.messages, m.compared, m.swept, m.bytes, m.apply, m.request,

@@ -31,10 +31,12 @@ func (h *Handler) preview(ctx context.Context, w *work, messages []change.Messag
 			return exchange.Receipt{}, wrong
 		}
 	}
-	r, err := w.render(messages, parks)
+	var r exchange.Receipt
+	err := w.render(&r, 0, messages, parks)
 	if err != nil {
-		return r, err
+		return exchange.Receipt{}, err
 	}
+	w.count(&r)
 	r.Previews, r.Rules, r.Commands = all, h.rules.Hash(), commands(&w.Batch)
 	if against {
 		err = h.compare(ctx, &r)

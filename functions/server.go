@@ -105,21 +105,32 @@ func (s *server) batch(c echo.Context) error {
 // apply reads the body and settles it.
 func (s *server) apply(c echo.Context) (r exchange.Receipt, how Manner, err error) {
 	how = Manner{DryRun: c.QueryParam(exchange.QueryDryRun) == "1", Unfenced: c.QueryParam(exchange.QueryFence) == "off", Against: c.QueryParam(exchange.QueryAgainst) == "1"}
-	err = s.parsed(c, func(batch change.Batch, broken []change.Broken, size int) (err error) {
-		s.metrics.bytes.Add(float64(size))
-		if batch.Fence != nil && validSink(batch.Fence.Sink) {
-			s.kept.seen(batch.Fence.Sink)
+	err = s.received(c, func(in *received) (err error) {
+		s.metrics.bytes.Add(float64(in.body.Len()))
+		if began := time.Now(); how == (Manner{}) {
+			var ok bool
+			if r, ok, err = s.applyText(c.Request().Context(), &in.batch, in.body.Bytes()); ok {
+				s.kept.seen(in.batch.Fence.Sink)
+				s.metrics.applied(began)
+				return err
+			}
+		}
+		broken, err := in.parse()
+		if err != nil {
+			return err
+		}
+		if f := in.batch.Fence; f != nil && validSink(f.Sink) {
+			s.kept.seen(f.Sink)
 		}
 		defer s.metrics.applied(time.Now())
-		r, err = s.Apply(c.Request().Context(), batch, how, broken...)
+		r, err = s.Apply(c.Request().Context(), in.batch, how, broken...)
 		return err
 	})
 	return r, how, err
 }
 
-// parsed reads the body as a batch, and hands it over with the messages that cannot be read. The memory goes back when nothing points into it
-// any more.
-func (s *server) parsed(c echo.Context, do func(b change.Batch, broken []change.Broken, size int) error) error {
+// received reads the body and hands it over. The memory goes back when nothing points into it any more.
+func (s *server) received(c echo.Context, do func(in *received) error) error {
 	in := s.bodies.Get().(*received)
 	defer func() {
 		in.batch.Reset() // its messages would keep a buffer alive that body has outgrown
@@ -128,11 +139,15 @@ func (s *server) parsed(c echo.Context, do func(b change.Batch, broken []change.
 	if err := s.read(c, &in.body); err != nil {
 		return err
 	}
-	broken, err := change.ParseBatchApart(&in.batch, in.body.Bytes())
-	if err != nil {
-		return malformed("this is not a batch", err.Error())
+	return do(in)
+}
+
+// parse reads the body as a batch, and answers the messages that cannot be read.
+func (in *received) parse() (broken []change.Broken, err error) {
+	if broken, err = change.ParseBatchApart(&in.batch, in.body.Bytes()); err != nil {
+		return nil, malformed("this is not a batch", err.Error())
 	}
-	return do(in.batch, broken, in.body.Len())
+	return broken, nil
 }
 
 // read fills body with the request's, and stops at the limit whatever the client says of its length.
@@ -189,11 +204,15 @@ func (s *server) session(c echo.Context) error {
 func (s *server) verify(c echo.Context) error {
 	how := Manner{Unfenced: c.QueryParam(exchange.QueryFence) == "off"}
 	var found exchange.Comparison
-	err := s.parsed(c, func(batch change.Batch, broken []change.Broken, _ int) (err error) {
+	err := s.received(c, func(in *received) error {
+		broken, err := in.parse()
+		if err != nil {
+			return err
+		}
 		if len(broken) > 0 {
 			return malformed("this is not a batch", broken[0].Err.Error())
 		}
-		found, err = s.Verify(c.Request().Context(), batch, how)
+		found, err = s.Verify(c.Request().Context(), in.batch, how)
 		return err
 	})
 	if err != nil {

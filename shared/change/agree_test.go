@@ -18,6 +18,10 @@ import (
 // agree wants ParseBatch to take, to refuse and to say what the reference does. dirty is a batch used before.
 func agree(t *testing.T, body []byte, dirty *change.Batch) {
 	t.Helper()
+	agreeInPieces(t, body, dirty)
+	if rest, ok := bytes.CutPrefix(body, []byte(`{"messages"`)); ok {
+		agreeInPieces(t, append([]byte(`{"fence":{"session":"s","seq":1},"messages"`), rest...), dirty)
+	}
 	want, wantErr := reference(bytes.Clone(body))
 	got, err := change.ParseBatch(body)
 	again := change.ParseBatchInto(dirty, body)
@@ -43,6 +47,47 @@ func agree(t *testing.T, body []byte, dirty *change.Batch) {
 		t.Fatalf("%.2000q: messages that were forgotten are still there", body)
 	case wantErr == nil && !reflect.DeepEqual(*dirty, want):
 		t.Fatalf("%.2000q:\n got %+v\nwant %+v in a batch that was used before", body, *dirty, want)
+	}
+}
+
+// agreeInPieces wants a body in pieces to be the same as that body as a whole, where it can be read so.
+func agreeInPieces(t *testing.T, body []byte, b *change.Batch) {
+	t.Helper()
+	var whole change.Batch
+	broken, wrong := change.ParseBatchApart(&whole, body)
+	for _, piece := range []int{1, 2, 64} {
+		var got []change.Message
+		handed := 0
+		err := change.ParseInPieces(b, body, piece, func(some []change.Message) bool {
+			if len(some) != piece {
+				t.Fatalf("%.2000q: a piece of %d messages", body, len(some))
+			}
+			got, handed = append(got, some...), handed+1
+			return true
+		})
+		twice := bytes.Count(body, []byte("messages")) > 1 || bytes.Contains(body, []byte(`\u`))
+		switch {
+		case (wrong != nil || len(broken) > 0) != (err != nil) && !(twice && err != nil):
+			t.Fatalf("%.2000q in pieces of %d: %v; as a whole %v, and %d broken", body, piece, err, wrong, len(broken))
+		case err != nil:
+			if len(b.Messages) > 0 || b.Fence != nil {
+				t.Fatalf("%.2000q: after an error the batch is %+v", body, b)
+			}
+			continue
+		case b.Fence != nil && handed == 0 && len(whole.Messages) > piece && bytes.Index(body, []byte(`"fence"`)) < bytes.Index(body, []byte(`"messages"`)) && !twice:
+			t.Fatalf("%.2000q: nothing was handed over of %d messages", body, len(whole.Messages))
+		}
+		rest := *b
+		rest.Messages = append(got, b.Messages...)
+		if !reflect.DeepEqual(rest.Messages, whole.Messages) && len(rest.Messages)+len(whole.Messages) > 0 {
+			t.Fatalf("%.2000q:\n got %+v in pieces of %d\nwant %+v", body, rest.Messages, piece, whole.Messages)
+		}
+		if rest.Messages = whole.Messages; !reflect.DeepEqual(rest, whole) {
+			t.Fatalf("%.2000q:\n got %+v in pieces of %d\nwant %+v", body, rest, piece, whole)
+		}
+		if slices.ContainsFunc(b.Messages[len(b.Messages):cap(b.Messages)], func(m change.Message) bool { return m.Record != "" || m.Metadata.Table != "" }) {
+			t.Fatalf("%.2000q: messages that were handed over are still there", body)
+		}
 	}
 }
 

@@ -51,6 +51,36 @@ func ParseBatchApart(b *Batch, body []byte) ([]Broken, error) {
 	return p.broken, nil
 }
 
+// pieceMessages is how many messages are handed over at a time: they stay in the processor's nearest cache.
+const pieceMessages = 64
+
+// ErrInPieces says that a body cannot be read in pieces. Whoever wants to know more reads it as a whole.
+var ErrInPieces = errors.New("the batch cannot be read in pieces")
+
+// ParseBatchInPieces is ParseBatchInto for those who look at each message once, in order: it hands over some at a time, which are valid until each returns,
+// and leaves the last ones in b. Only a batch that begins with its fence is handed over before its end; any other is in b as a whole. each may refuse. After an
+// error, which says no more than that this is not the way to read the body, b is empty, and what was handed over may be of no batch at all.
+func ParseBatchInPieces(b *Batch, body []byte, each func([]Message) (ok bool)) error {
+	return parseInPieces(b, body, pieceMessages, each)
+}
+
+func parseInPieces(b *Batch, body []byte, piece int, each func([]Message) bool) error {
+	b.Reset()
+	p := parser{scanner: newScanner(body), each: each, piece: piece}
+	err := p.batch(b)
+	if err == nil {
+		err = p.end()
+	}
+	if p.handed > 0 {
+		clear(b.Messages[len(b.Messages):piece]) // of the piece before
+	}
+	if err != nil || len(p.broken) > 0 {
+		b.Reset()
+		return ErrInPieces
+	}
+	return nil
+}
+
 // Reset empties the batch. It keeps the memory of its messages, and nothing that they point to.
 func (b *Batch) Reset() {
 	clear(b.Messages)
@@ -81,6 +111,10 @@ type parser struct {
 	gap           bool     // the last one could not be read
 	keys          keyCache
 	broken        []Broken
+	each          func([]Message) bool // takes messages over before the end; nil when they are to stay
+	piece         int                  // how many at a time
+	handed        int                  // how many it has taken
+	lastHanded    Message
 }
 
 func (p *parser) batch(b *Batch) (err error) {
@@ -110,6 +144,9 @@ func (p *parser) batch(b *Batch) (err error) {
 				}
 			}
 		case "messages":
+			if seen && p.handed > 0 {
+				return ErrInPieces // these are to replace what was handed over
+			}
 			seen = true
 			err = p.messages(b)
 		default:
@@ -132,16 +169,27 @@ func (p *parser) messages(b *Batch) error {
 	if b.Messages == nil {
 		b.Messages = []Message{}
 	}
+	inPieces := p.each != nil && b.Fence != nil
 	for start := p.at; p.element(); {
+		if inPieces && len(b.Messages) == p.piece && !p.hand(b) {
+			return ErrInPieces
+		}
 		i := len(b.Messages)
+		if inPieces && i == 0 {
+			b.Messages = slices.Grow(b.Messages, p.piece)
+		}
 		if i == cap(b.Messages) {
 			b.Messages = slices.Grow(b.Messages, p.expected(i, start))
 		}
 		b.Messages = append(b.Messages, Message{})
 		begins, depth := p.at, p.depth
 		p.before = nil
-		if i > 0 && !p.gap {
+		switch {
+		case p.gap:
+		case i > 0:
 			p.before = &b.Messages[i-1]
+		case p.handed > 0:
+			p.before = &p.lastHanded
 		}
 		err := p.message(&b.Messages[i])
 		if p.gap = err != nil; err != nil && p.err == nil {
@@ -152,6 +200,15 @@ func (p *parser) messages(b *Batch) error {
 		}
 	}
 	return nil
+}
+
+// hand hands the messages over that were read so far.
+func (p *parser) hand(b *Batch) bool {
+	p.lastHanded = b.Messages[len(b.Messages)-1]
+	p.handed += len(b.Messages)
+	ok := p.each(b.Messages)
+	b.Messages = b.Messages[:0]
+	return ok
 }
 
 // expected is for how many more messages there should be room, judging by the length of those since start. Only what was really sent

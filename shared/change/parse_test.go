@@ -208,3 +208,52 @@ func TestParseBatchApart_FindsEachOfManyAlike(t *testing.T) {
 		}
 	}
 }
+
+// A batch is handed over in pieces only where its beginning has told what has to be known, and never where something further on takes it back.
+func TestParseBatchInPieces(t *testing.T) {
+	const fence, other = `"fence":{"session":"s","seq":7}`, `"fence":{"session":"t","seq":8}`
+	message := func(n int) string {
+		return fmt.Sprintf(`{"action":"read","record":{"id":%d},"metadata":{"table_name":"t"}}`, n)
+	}
+	list := `"messages":[` + message(1) + `,` + message(2) + `,` + message(3) + `]`
+	broken := `"messages":[` + message(1) + `,` + message(2) + `,{"action":"odd"}]`
+	for _, c := range []struct {
+		name, body string
+		handed     int // in pieces of one
+		session    string
+		fails      bool
+	}{
+		{"with a fence", `{` + fence + `,` + list + `}`, 2, "s", false},
+		{"without one", `{` + list + `}`, 0, "", false},
+		{"with a fence of null", `{"fence":null,` + list + `}`, 0, "", false},
+		{"with a fence behind", `{` + list + `,` + fence + `}`, 0, "s", false},
+		{"with another fence behind", `{` + fence + `,` + list + `,` + other + `}`, 2, "t", false},
+		{"twice", `{` + fence + `,` + list + `,` + list + `}`, 2, "", true},
+		{"once, and then none", `{` + fence + `,` + list + `,"messages":[]}`, 2, "", true},
+		{"first a single one", `{` + fence + `,"messages":[` + message(9) + `],` + list + `}`, 2, "s", false},
+		{"with a message that cannot be read", `{` + fence + `,` + broken + `}`, 2, "", true},
+		{"cut short", `{` + fence + `,` + list, 2, "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b change.Batch
+			handed := 0
+			err := change.ParseInPieces(&b, []byte(c.body), 1, func([]change.Message) bool { handed++; return true })
+			if (err != nil) != c.fails || handed != c.handed {
+				t.Errorf("%d were handed over, then %v", handed, err)
+			}
+			session := ""
+			if b.Fence != nil {
+				session = b.Fence.Session
+			}
+			if session != c.session || err == nil && handed+len(b.Messages) != 3 || err != nil && len(b.Messages) > 0 {
+				t.Errorf("got %+v", b)
+			}
+		})
+	}
+	var b change.Batch
+	asked := 0
+	err := change.ParseInPieces(&b, []byte(`{`+fence+`,`+list+`}`), 1, func([]change.Message) bool { asked++; return false })
+	if err == nil || asked != 1 || len(b.Messages) > 0 {
+		t.Errorf("who refused was asked %d times; %v, %+v", asked, err, b)
+	}
+}
