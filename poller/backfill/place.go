@@ -101,9 +101,9 @@ func (p *byPlace) next(ctx context.Context, r *Runner, want size) (page *Page, l
 		r.Pages.recycle(page)
 		return nil, false, nil
 	}
-	was := p.span.step
+	was, most := p.span.step, p.span.growth(page.Len(), page.bytes(), want)
 	p.span.read(page.Len(), page.bytes(), want)
-	p.expected = page.memory.sizes().times(float64(p.span.step) / float64(was))
+	p.expected = page.memory.sizes().times(min(most, float64(p.span.step)/float64(was)))
 	last = end >= place(p.file.blocks)*inBlock
 	if page.Len() == 0 && !last {
 		r.Pages.recycle(page)
