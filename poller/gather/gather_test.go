@@ -3,10 +3,12 @@ package gather_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"testing"
@@ -40,7 +42,25 @@ func pair(t *testing.T) (asks, answers net.Conn) {
 
 // What is read is what was sent, whatever the pieces, and an answer is read to its end although nothing follows.
 func TestRead_IsWhatWasSent(t *testing.T) {
-	asks, answers := pair(t)
+	t.Run("plain", func(t *testing.T) {
+		asks, answers := pair(t)
+		isWhatWasSent(t, asks, answers)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		other := httptest.NewTLSServer(nil) // for its certificate
+		defer other.Close()
+		asks, answers := pair(t)
+		server := tls.Server(answers, other.TLS)
+		go server.Handshake() // the client says what is wrong
+		client := tls.Client(asks, &tls.Config{InsecureSkipVerify: true})
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		isWhatWasSent(t, client, server)
+	})
+}
+
+func isWhatWasSent(t *testing.T, asks, answers net.Conn) {
 	for n := range 30 {
 		want := make([]byte, rand.IntN(1<<20))
 		for i := range want {
