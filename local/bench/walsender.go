@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// glance is the pause between two looks at what is measured; no time is known better than that.
+// glance is the pause between two looks at what is measured. No time is known better than that, but for the end of a backfill, see rowClock.pause.
 const glance = 10 * time.Millisecond
 
 // rarely is how many of these looks there are for each that counts the rows: looking takes processor time too, of which a yardstick that ends by itself needs none.

@@ -78,7 +78,7 @@ func isWhatWasSent(t *testing.T, asks, answers net.Conn) {
 				if _, err := answers.Write(rest[:piece]); err != nil {
 					return
 				}
-				if rest = rest[piece:]; rand.IntN(20) == 0 {
+				if rest = rest[piece:]; rand.IntN(20) == 0 { // a server that has something else to do, for less than a pause or for more
 					time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 				}
 			}
@@ -186,7 +186,7 @@ func TestRead_OutlivesDeadlines(t *testing.T) {
 		if _, err := answers.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Microsecond)
+		time.Sleep(100 * time.Microsecond) // so that there are many reads
 	}
 	select {
 	case err := <-got:

@@ -149,6 +149,14 @@ func TestTakes_ALotIsAsLargeAsTwoBatches(t *testing.T) {
 	}
 }
 
+// lotIn is a lot of one message in this memory.
+func lotIn(body []byte, f *change.Frame) *lane.Lot {
+	var l lane.Lot
+	b := l.Begin(func(int) []byte { return body }, f.Room(), cap(body)-f.Room(), 1)
+	l.End(append(b, `{"id":1}`...), len(b), 0)
+	return &l
+}
+
 // Memory goes round: from a lot to its lane, and when that has been sent to the next lot, or to messages of the stream.
 func TestBody_IsUsedAgain(t *testing.T) {
 	frame := change.NewFrame(change.Table{Schema: "public", Name: "a"}, []string{"id"})
@@ -158,9 +166,7 @@ func TestBody_IsUsedAgain(t *testing.T) {
 	tx.Begin(1, 1, time.Unix(0, 0))
 	const room = 10_000
 	first := s.Body(room)
-	lot := lotOf(s, frame, 0)
-	b := lot.Begin(func(int) []byte { return first }, frame.Room(), room-frame.Room(), 1)
-	lot.End(append(b, `{"id":1}`...), len(b), 0)
+	lot := lotIn(first, frame)
 	if s.Queue(0).Hand(0, lot, change.Read, frame, &tx); lot.Cap() != 0 {
 		t.Error("a lot that was handed over has memory")
 	}
@@ -187,10 +193,7 @@ func TestBody_LargerMemoryIsKeptRatherThanSmaller(t *testing.T) {
 	used := func(sizes ...int) {
 		var chunks []*lane.Chunk
 		for _, size := range sizes {
-			lot := lotOf(s, frame, 0)
-			b := lot.Begin(func(int) []byte { return make([]byte, 0, size) }, frame.Room(), size-frame.Room(), 1)
-			lot.End(append(b, `{"id":1}`...), len(b), 0)
-			s.Queue(0).Hand(0, lot, change.Read, frame, &tx)
+			s.Queue(0).Hand(0, lotIn(make([]byte, 0, size), frame), change.Read, frame, &tx)
 			s.Flush()
 			chunks = append(chunks, s.Queue(0).Take())
 		}

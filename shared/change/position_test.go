@@ -2,6 +2,7 @@ package change_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -121,6 +122,20 @@ func TestParsePosition_AnyByteInTheOrdinal(t *testing.T) {
 				want, wrong := strconv.ParseUint(text[len(commit):], 16, 32)
 				if (err == nil) != (wrong == nil) || err == nil && got != (change.Position{Commit: 0x16B374D848, Ordinal: uint32(want)}) {
 					t.Errorf("%q: got %v, %v; want %X, %v", text, got, err, want, wrong)
+				}
+			}
+		}
+	}
+}
+
+// All digits are written at once; each is what it is alone, beside any other.
+func TestPosition_AnyDigitsInTheOrdinal(t *testing.T) {
+	for place := range 8 {
+		for digit := range uint32(16) {
+			for _, others := range []uint32{0, 0x99999999, 0xAAAAAAAA, 0xFFFFFFFF, 0x09AF5A90} {
+				ordinal := others&^(15<<(4*place)) | digit<<(4*place)
+				if got, want := (change.Position{Commit: 1, Ordinal: ordinal}).String(), fmt.Sprintf("%016X-%08X", 1, ordinal); got != want {
+					t.Fatalf("got %s, want %s", got, want)
 				}
 			}
 		}
